@@ -1,0 +1,183 @@
+# psa: predictive sensor analytics as small Unix filters. `make help` lists the targets.
+#
+# Objects, archives and tests go under $(B) (build/), programs into $(BIN) (bin/). Every room of src/ becomes one archive;
+# every src/cmd/NAME.c becomes bin/NAME and links only the archive members it needs. New files need no change here.
+#
+#   make WERROR=0       warnings stay warnings
+#   make V=1            show the commands
+#   make OPT=-O0        another optimisation
+
+B   ?= build
+BIN ?= bin
+OPT ?= -O2
+WERROR ?= 1
+V ?= 0
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+FUZZ_SECONDS ?= 60
+
+# ---- flags ------------------------------------------------------------------------------------------------------------
+# No -march=native and no floating-point contraction: the same input gives the same bytes on every machine.
+
+PKG_CONFIG ?= pkg-config
+FFTW_CFLAGS := $(shell $(PKG_CONFIG) --cflags fftw3 2>/dev/null)
+FFTW_LIBS   := $(or $(shell $(PKG_CONFIG) --libs fftw3 2>/dev/null),-lfftw3)
+CMOCKA_LIBS := $(or $(shell $(PKG_CONFIG) --libs cmocka 2>/dev/null),-lcmocka)
+
+WARN_ALL = -Wall -Wextra -Wshadow -Wvla $(if $(filter 1,$(WERROR)),-Werror)
+WARN_C   = $(WARN_ALL) -Wstrict-prototypes
+WARN_SRC = -Wconversion -Wmissing-prototypes
+
+COMMON = -D_GNU_SOURCE $(OPT) -g -ffp-contract=off -fno-math-errno -ffunction-sections -fdata-sections \
+	$(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=all)
+C_FLAGS   = -std=c11 $(COMMON) $(WARN_C) -Isrc $(FFTW_CFLAGS) $(CFLAGS)
+CXX_FLAGS = -std=c++17 $(COMMON) $(WARN_ALL) -fno-exceptions -fno-rtti -Isrc $(CXXFLAGS)
+# libstdc++ is linked in, so that no program needs libstdc++.so. Not under the sanitizers, which bring their own.
+LD_FLAGS  = -Wl,--as-needed $(if $(SANITIZE),-fsanitize=$(SANITIZE),-Wl,--gc-sections -static-libstdc++ -static-libgcc) \
+	$(LDFLAGS)
+LIBS      = $(FFTW_LIBS) -lm -lpthread
+
+Q = $(if $(filter 1,$(V)),,@)
+say = $(if $(filter 1,$(V)),@:,@printf '  %-4s %s\n' $(1) $@)
+
+# ---- what there is ----------------------------------------------------------------------------------------------------
+# In link order: arrows point one way, so each archive refers only to those behind it (tests/lint/arrows.sh).
+
+ROOMS = io spool stage sensor model dsp core
+
+sources  = $(wildcard src/$(1)/*.c src/$(1)/*.cc)
+objects  = $(patsubst src/%,$(B)/obj/%.o,$(call sources,$(1)))
+ARCHIVES = $(ROOMS:%=$(B)/%.a)
+PROGRAMS = $(patsubst src/cmd/%.c,$(BIN)/%,$(wildcard src/cmd/*.c))
+UNITS    = $(patsubst tests/unit/%.c,$(B)/tests/%,$(wildcard tests/unit/test_*.c tests/unit/*/test_*.c))
+FUZZERS  = $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+MANUALS  = $(wildcard man/*.[1-8])
+PIPELINES = $(wildcard pipelines/*)
+
+.PHONY: all programs units fuzzers deps run test check-asan check-valgrind fuzz bench lint install uninstall clean help
+.SECONDARY:
+.DELETE_ON_ERROR:
+
+all: programs ## build every program into bin/ (the default)
+
+programs: $(PROGRAMS)
+units: $(UNITS)
+fuzzers: $(FUZZERS)
+
+# ---- building ---------------------------------------------------------------------------------------------------------
+
+# Rewritten only when the flags change, so that everything is then built again; the same for the list of objects.
+FLAGS_NOW = $(CC) $(CXX) $(C_FLAGS) / $(CXX_FLAGS) / $(LD_FLAGS) $(LIBS)
+OBJECTS_NOW = $(sort $(foreach room,$(ROOMS),$(call objects,$(room))))
+stamp = $(shell mkdir -p $(B) && printf '%s\n' '$(2)' | cmp -s - $(1) || printf '%s\n' '$(2)' >$(1))
+
+$(B)/flags: FORCE ; $(call stamp,$@,$(FLAGS_NOW))
+$(B)/objects: FORCE ; $(call stamp,$@,$(OBJECTS_NOW))
+FORCE:
+
+$(B)/deps-ok:
+	$(Q)tests/deps.sh check build && mkdir -p $(B) && touch $@
+
+$(B)/obj/%.c.o: src/%.c $(B)/flags | $(B)/deps-ok
+	$(call say,cc)
+	$(Q)mkdir -p $(@D) && $(CC) $(C_FLAGS) $(WARN_SRC) -MMD -MP -c -o $@ $<
+
+$(B)/obj/%.cc.o: src/%.cc $(B)/flags | $(B)/deps-ok
+	$(call say,c++)
+	$(Q)mkdir -p $(@D) && $(CXX) $(CXX_FLAGS) -Wconversion -MMD -MP -c -o $@ $<
+
+define archive_rule
+$(B)/$(1).a: $(call objects,$(1)) $(B)/objects
+	$$(Q)mkdir -p $$(@D) && rm -f $$@ && $(AR) rcD $$@ $$(filter %.o,$$^) && $(AR) sD $$@
+endef
+$(foreach room,$(ROOMS),$(eval $(call archive_rule,$(room))))
+
+$(BIN)/%: $(B)/obj/cmd/%.c.o $(ARCHIVES)
+	$(call say,link)
+	$(Q)mkdir -p $(@D) && $(CXX) $(LD_FLAGS) -o $@ $^ $(LIBS)
+
+# Tests include src and each other's headers; the two warnings of WARN_SRC are not asked of them.
+$(B)/obj/tests/%.o: tests/%.c $(B)/flags
+	$(call say,cc)
+	$(Q)mkdir -p $(@D) && $(CC) $(C_FLAGS) -Itests/unit -MMD -MP -c -o $@ $<
+
+$(B)/tests/%: $(B)/obj/tests/unit/%.o $(ARCHIVES)
+	$(call say,link)
+	$(Q)mkdir -p $(@D) && $(CXX) $(LD_FLAGS) -o $@ $^ $(CMOCKA_LIBS) $(LIBS)
+
+# libFuzzer targets: made by `make fuzzers` in a clang build of its own, see FUZZ_BUILD.
+$(B)/fuzz/%: $(B)/obj/tests/fuzz/%.o $(ARCHIVES)
+	$(call say,link)
+	$(Q)mkdir -p $(@D) && $(CXX) $(LD_FLAGS) -fsanitize=fuzzer -o $@ $^ $(LIBS)
+
+-include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
+
+# ---- running and testing ------------------------------------------------------------------------------------------------
+
+# Other builds of the same sources. gcc's sanitizers for the units and programs, clang's for libFuzzer.
+ASAN_BUILD = $(MAKE) --no-print-directory B=build/asan BIN=build/asan/bin OPT=-O1 SANITIZE=address,undefined
+FUZZ_BUILD = $(MAKE) --no-print-directory B=build/fuzz BIN=build/fuzz/bin OPT=-O1 WERROR=0 CC=clang CXX=clang++ \
+	SANITIZE=fuzzer-no-link,address,undefined
+HAVE_CLANG = command -v clang >/dev/null && command -v clang++ >/dev/null
+
+deps: ## install what building, running and testing need (Debian; elsewhere: name it)
+	$(Q)tests/deps.sh install build run test
+
+run: ## build, and show the main job: a simulated press shop, from readings to alerts
+	$(Q)tests/deps.sh install build run
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)pipelines/press-shop.sh
+
+test: ## every suite; ends with one line: N passed, N failed, N skipped
+	$(Q)tests/deps.sh install build run test
+	$(Q)tests/run.sh all
+
+check-asan: ## the unit tests and the program tests under AddressSanitizer and UBSan
+	$(Q)$(ASAN_BUILD) programs units
+	$(Q)PSA_BIN=build/asan/bin tests/run.sh asan cli chain fault
+
+check-valgrind: ## the unit tests under valgrind
+	$(Q)$(MAKE) --no-print-directory units
+	$(Q)tests/run.sh valgrind
+
+fuzz: ## every libFuzzer target in turn, FUZZ_SECONDS (60) each
+	$(Q)$(FUZZ_BUILD) fuzzers
+	$(Q)tests/fuzz/run.sh build/fuzz/fuzz $(FUZZ_SECONDS)
+
+bench: ## speed as a ratio to other tools in one run (installs miller)
+	$(Q)tests/deps.sh install build run bench
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)tests/bench/run.sh
+
+lint: ## clang-format, clang-tidy, cppcheck, shellcheck, mandoc -T lint, tests/lint
+	$(Q)tests/deps.sh install build lint
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)tests/lint.sh
+
+# What `make test` builds before it runs anything; tests/run.sh calls these and reports a failed build as a failure.
+.PHONY: test-programs test-units test-asan test-fuzzers
+test-programs: programs
+test-units: units
+test-asan: ; $(Q)$(ASAN_BUILD) units
+test-fuzzers: ; $(Q)$(HAVE_CLANG) && $(FUZZ_BUILD) fuzzers
+
+# ---- installing ---------------------------------------------------------------------------------------------------------
+
+install: all ## into PREFIX (/usr/local) under DESTDIR: programs, man pages, pipelines
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/psa/pipelines
+	install -m 755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin
+	$(if $(PIPELINES),install -m 755 $(PIPELINES) $(DESTDIR)$(PREFIX)/share/psa/pipelines)
+	set -e; for page in $(MANUALS); do \
+		install -D -m 644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}; done
+
+uninstall: ## remove what install put there
+	rm -f $(patsubst $(BIN)/%,$(DESTDIR)$(PREFIX)/bin/%,$(PROGRAMS))
+	rm -f $(foreach page,$(MANUALS),$(DESTDIR)$(PREFIX)/share/man/man$(subst .,,$(suffix $(page)))/$(notdir $(page)))
+	rm -rf $(DESTDIR)$(PREFIX)/share/psa
+
+clean: ## remove bin/ and build/
+	rm -rf bin build
+
+help: ## this list
+	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24

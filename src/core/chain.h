@@ -1,0 +1,128 @@
+/*
+ * chain.h - a node: one stage with its options, its accounting and the sink behind it. A node is itself a sink; nodes
+ * nested are a chain.
+ */
+#ifndef PSA_CORE_CHAIN_H
+#define PSA_CORE_CHAIN_H
+
+#include "core/buf.h"
+#include "core/option.h"
+#include "psa.h"
+
+/* ---- what a node needs from the world, given by io; every pointer may be NULL ------------------------------------ */
+
+struct psa_world {
+    void *ctx;
+    /* Say something about the line at hand of a node (node->source, node->line; line 0: about none). `cause` groups
+     * messages: the first ten of a cause are shown, then a total. */
+    void (*say)(void *ctx, const struct psa_node *node, const char *cause, const char *text);
+    /* Keep a rejected record (--rejects). */
+    int (*reject)(void *ctx, const struct psa_record *record, struct psa_error *error);
+    /* Write a state whole and durably to `path` / read it into `text`; read gives 1 when there is no such file. */
+    int (*state_write)(void *ctx, const char *path, struct psa_str text, struct psa_error *error);
+    int (*state_read)(void *ctx, const char *path, struct psa_buf *text, struct psa_error *error);
+    int (*state_remove)(void *ctx, const char *path, struct psa_error *error);
+};
+
+/* Options that every stage has. */
+struct psa_node_options {
+    const char *key;  /* --key */
+    int64_t max_keys; /* --max-keys */
+    const char *state; /* --state */
+    int64_t state_every_ns; /* --state-every */
+    bool stats;             /* --stats */
+    const char *stats_file; /* --stats-file */
+};
+extern const struct psa_option psa_node_option_table[];
+
+/* A count by reason. Reasons are string constants; the table is small and fixed. */
+#define PSA_REASONS_MAX 16
+struct psa_reasons {
+    struct {
+        const char *reason;
+        uint64_t n;
+    } of[PSA_REASONS_MAX];
+    size_t n;
+};
+
+struct psa_stats {
+    uint64_t in, passed, emitted, absorbed, control, evicted_keys;
+    struct psa_reasons rejected, dropped;
+    struct psa_reasons noted; /* what happened to records that went on all the same: "unscored", "gap" */
+};
+
+struct psa_node {
+    const struct psa_stage *stage;
+    void *config; /* the stage's own options, stage->config_size bytes */
+    void *state;  /* the stage's own state */
+    struct psa_node_options options;
+    struct psa_buf canonical; /* the options that give state its meaning */
+    struct psa_sink next;
+    const struct psa_world *world;
+    struct psa_stats stats;
+    const char *name;     /* that messages speak with: the stage's, or of the stage that holds it inside */
+    const char *source;   /* where its lines come from, for messages: "stdin" or a file's name */
+    uint64_t line;        /* number of the input line at hand, counted from 1 */
+    struct psa_buf key;   /* scratch of psa_node_key */
+    struct psa_buf saved; /* scratch of states */
+    char checkpoints[2][24]; /* ids of the last two states kept */
+    bool opened;
+};
+
+/*
+ * Make a node from a stage and its command line (argv[0] is the name). *operand is the index of the first operand of the
+ * permuted argv, *asked as psa_options_parse says (nothing is opened then). `extra` are further tables parsed together
+ * with the node's (n_extra of them). psa_node_open loads the state file if one is named and exists.
+ */
+int psa_node_parse(struct psa_node *node, const struct psa_stage *stage, int argc, char **argv,
+                   const struct psa_option_set *extra, size_t n_extra, int *operand, char *asked,
+                   struct psa_error *error);
+int psa_node_open(struct psa_node *node, const struct psa_world *world, struct psa_sink next, struct psa_error *error);
+void psa_node_close(struct psa_node *node);
+
+/* The node as a sink. */
+struct psa_sink psa_node_sink(struct psa_node *node);
+
+/* Save the state to its file now (end of input, SIGTERM, --state-every); nothing without --state. */
+int psa_node_save(struct psa_node *node, struct psa_error *error);
+/* The state as the text of a state file; tests, and stages that hold another inside them. */
+int psa_node_state_text(struct psa_node *node, struct psa_buf *out, struct psa_error *error);
+int psa_node_state_load(struct psa_node *node, struct psa_str text, struct psa_error *error);
+
+/* An input line that is no record: counted as in and rejected; and a blank line, which is only numbered. */
+void psa_node_refuse(struct psa_node *node, const char *reason, const char *why);
+void psa_node_skip_line(struct psa_node *node);
+uint64_t psa_reasons_sum(const struct psa_reasons *reasons);
+
+/* One JSON line of the accounting, with its LF. in = passed + absorbed + dropped + rejected. */
+void psa_node_stats(const struct psa_node *node, struct psa_buf *out);
+
+/* ---- what a stage calls ------------------------------------------------------------------------------------------ */
+
+/* The record at hand goes on, changed or not. */
+int psa_pass(struct psa_node *node, struct psa_record *record, struct psa_error *error);
+/* A record absorbed earlier (held back, say until the rate was known) goes on now. */
+int psa_pass_held(struct psa_node *node, struct psa_record *record, struct psa_error *error);
+/* A record absorbed earlier turns out to be unusable. */
+int psa_reject_held(struct psa_node *node, struct psa_record *record, const char *reason, struct psa_error *error,
+                    const char *format, ...) __attribute__((format(printf, 5, 6)));
+/* A record that the stage made. */
+int psa_emit(struct psa_node *node, struct psa_record *record, struct psa_error *error);
+/* The record at hand went into the state. */
+int psa_absorb(struct psa_node *node);
+/* The record at hand is left out by rule ("late"); the sentence is said with its line number. */
+int psa_drop(struct psa_node *node, const char *reason, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* The record at hand is unusable; the sentence is said, the record kept by --rejects. */
+int psa_reject(struct psa_node *node, struct psa_record *record, const char *reason, struct psa_error *error,
+               const char *format, ...) __attribute__((format(printf, 5, 6)));
+/* Count under `noted` in --stats: something worth knowing that neither drops nor rejects. */
+void psa_note(struct psa_node *node, const char *reason);
+/* Say something that is about no single record, or about the one at hand. */
+void psa_say(struct psa_node *node, const char *cause, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* The stream key of a record: the bytes of sensor_type, 0x1f, sensor_id, or of the value at --key. Valid until the next
+ * call. psa_key_show replaces the separator for people, into out. */
+struct psa_str psa_node_key(struct psa_node *node, struct psa_record *record);
+const char *psa_key_show(struct psa_str key, char out[128]);
+
+#endif

@@ -1,0 +1,72 @@
+/*
+ * option.h - one table of descriptors per stage or program: it drives parsing (getopt_long), --help, and the test that
+ * the manual page says the same.
+ */
+#ifndef PSA_CORE_OPTION_H
+#define PSA_CORE_OPTION_H
+
+#include "core/buf.h"
+#include "psa.h"
+
+enum psa_option_type {
+    PSA_OPT_END,
+    PSA_OPT_FLAG,     /* bool */
+    PSA_OPT_TEXT,     /* const char *, pointing at the argument */
+    PSA_OPT_COUNT,    /* int64_t in [min, max] */
+    PSA_OPT_REAL,     /* double in [min, max] */
+    PSA_OPT_DURATION, /* int64_t nanoseconds: 250ms, 1.5s, 5m, 2h, 1d; a bare number means seconds; in [min, max] ns */
+    PSA_OPT_RATE,     /* double Hz: 10, 10Hz, 1.5kHz; in [min, max] */
+    PSA_OPT_SIZE,     /* int64_t bytes: 512, 64KiB, 1MiB, 2GiB, 1kB, 1MB; in [min, max] */
+    PSA_OPT_SPAN,     /* struct psa_span: 100 is a count, 1s a duration */
+    PSA_OPT_CALL      /* take() is called at each use, in the order given */
+};
+
+struct psa_span {
+    bool by_count;
+    int64_t value; /* a count, or nanoseconds; 0: not given */
+};
+
+struct psa_option {
+    const char *name; /* long option without dashes */
+    char letter;      /* short option, or 0 */
+    enum psa_option_type type;
+    size_t offset;       /* of the variable within the config struct */
+    const char *metavar; /* "HZ"; NULL for flags */
+    const char *initial; /* default, as one would type it; NULL: none */
+    const char *help;    /* one sentence, lower case, no full stop */
+    double min, max;     /* limits, ignored when both are 0 */
+    /* PSA_OPT_CALL: value is NULL for one without metavar. -1 with *error set refuses it. */
+    int (*take)(void *config, const struct psa_option *option, const char *value, struct psa_error *error);
+    bool free_of_state; /* does not change what a saved state means; state files ignore it */
+};
+
+/* A table and the struct that its offsets lie in. */
+struct psa_option_set {
+    const struct psa_option *table; /* ended by PSA_OPT_END */
+    void *config;
+};
+
+/* Apply every default of the tables. */
+int psa_options_default(const struct psa_option_set *set, size_t n_set, struct psa_error *error);
+
+/*
+ * Apply defaults, then parse. argv is permuted so that operands come last; *operand is the index of the first. --help
+ * and --version are handled by the caller: *asked becomes 'h' or 'V' and parsing stops. `canonical` (may be NULL)
+ * receives a text of every option that gives state its meaning, with the values in force.
+ */
+int psa_options_parse(const struct psa_option_set *set, size_t n_set, int argc, char **argv, int *operand, char *asked,
+                      struct psa_buf *canonical, struct psa_error *error);
+
+/* The whole --help text. `usage` is what follows the program's name. */
+void psa_options_help(const struct psa_option_set *set, size_t n_set, const char *name, const char *usage,
+                      const char *summary, struct psa_buf *out);
+
+/* Parse a value of the kinds above; -1 with a message that names `what`. */
+int psa_parse_duration(const char *text, const char *what, int64_t *ns, struct psa_error *error);
+int psa_parse_rate(const char *text, const char *what, double *hz, struct psa_error *error);
+int psa_parse_size(const char *text, const char *what, int64_t *bytes, struct psa_error *error);
+int psa_parse_span(const char *text, const char *what, struct psa_span *span, struct psa_error *error);
+int psa_parse_count(const char *text, const char *what, int64_t *value, struct psa_error *error);
+int psa_parse_real(const char *text, const char *what, double *value, struct psa_error *error);
+
+#endif

@@ -1,0 +1,178 @@
+/* lines.c - see lines.h. */
+#include "io/lines.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/error.h"
+#include "io/signals.h"
+
+enum { READ_BYTES = 65536 };
+
+static const char byte_order_mark[] = "\xef\xbb\xbf";
+
+void psa_lines_init(struct psa_lines *lines, char *const *file, size_t n_file, size_t max_line)
+{
+    *lines = (struct psa_lines){ .file = file, .n_file = n_file, .max_line = max_line, .fd = -1, .name = "stdin" };
+}
+
+void psa_lines_free(struct psa_lines *lines)
+{
+    if (lines->fd > STDIN_FILENO) close(lines->fd);
+    free(lines->buffer);
+    lines->buffer = NULL;
+    lines->fd = -1;
+}
+
+/* Open the next file. 1: there is none. */
+static int open_next(struct psa_lines *lines, struct psa_error *error)
+{
+    const char *name = lines->n_file ? NULL : "-";
+
+    if (lines->fd > STDIN_FILENO) close(lines->fd);
+    lines->fd = -1;
+    if (lines->n_file) {
+        if (lines->next_file == lines->n_file) return 1;
+        name = lines->file[lines->next_file];
+    } else if (lines->opened) {
+        return 1;
+    }
+    lines->next_file++;
+    lines->opened = true;
+    lines->name = strcmp(name, "-") == 0 ? "stdin" : name;
+    lines->fd = strcmp(name, "-") == 0 ? STDIN_FILENO : open(name, O_RDONLY | O_CLOEXEC);
+    if (lines->fd < 0) return psa_fail(error, PSA_EXIT_PERMANENT, "%s: cannot open: %s", name, strerror(errno));
+    lines->number = lines->bytes = 0;
+    lines->begin = lines->end = lines->searched = 0;
+    lines->eof = false;
+    return 0;
+}
+
+/* Wait until the input can be read, having called idle. 1: a signal asks to stop. */
+static int wait_for_input(struct psa_lines *lines, struct psa_error *error)
+{
+    struct pollfd watch[2] = { { lines->fd, POLLIN, 0 }, { psa_signals_fd(), POLLIN, 0 } };
+    int timeout = 0;
+
+    for (;;) {
+        int ready = poll(watch, 2, timeout);
+
+        if (ready < 0 && errno != EINTR)
+            return psa_fail(error, PSA_EXIT_RUNTIME, "%s: cannot poll: %s", lines->name, strerror(errno));
+        if (psa_stop_asked()) return 1;
+        if (ready > 0 && watch[1].revents) {
+            psa_signals_drain();
+            if (lines->idle && lines->idle(lines->ctx, error) != 0) return -1;
+        }
+        if (ready > 0 && watch[0].revents) return 0;
+        if (ready == 0 && lines->idle && lines->idle(lines->ctx, error) != 0) return -1;
+        timeout = lines->wake_every_ns > 0 ? (int)(lines->wake_every_ns / 1000000) + 1 : -1;
+    }
+}
+
+/* Room for more bytes behind those that wait, up to a line of max_line and its end. */
+static int make_room(struct psa_lines *lines, struct psa_error *error)
+{
+    size_t held = lines->end - lines->begin;
+
+    if (lines->begin) {
+        memmove(lines->buffer, lines->buffer + lines->begin, held);
+        lines->searched -= lines->begin;
+        lines->begin = 0;
+        lines->end = held;
+    }
+    if (lines->cap - lines->end < READ_BYTES) {
+        size_t cap = lines->cap ? lines->cap * 2 : 2 * READ_BYTES;
+        char *grown = realloc(lines->buffer, cap);
+
+        if (!grown) return psa_fail_memory(error, "reading");
+        lines->buffer = grown;
+        lines->cap = cap;
+    }
+    return 0;
+}
+
+/* One read. 1: a signal asks to stop. At the end of the file sets eof. */
+static int fill(struct psa_lines *lines, struct psa_error *error)
+{
+    ssize_t n;
+    int status = wait_for_input(lines, error);
+
+    if (status != 0) return status;
+    if (make_room(lines, error) != 0) return -1;
+    do n = read(lines->fd, lines->buffer + lines->end, READ_BYTES);
+    while (n < 0 && errno == EINTR);
+    if (n < 0) return psa_fail(error, PSA_EXIT_RUNTIME, "%s: cannot read: %s", lines->name, strerror(errno));
+    if (n == 0) lines->eof = true;
+    if (lines->bytes == 0 && n >= 3 && memcmp(lines->buffer, byte_order_mark, 3) == 0) lines->begin = lines->searched = 3;
+    lines->end += (size_t)n;
+    lines->bytes += (uint64_t)n;
+    return 0;
+}
+
+/* Hand out the bytes up to `newline` (or the end of the buffer when NULL). */
+static enum psa_lines_got hand_out(struct psa_lines *lines, const char *newline, struct psa_str *line)
+{
+    const char *p = lines->buffer + lines->begin;
+    size_t n = newline ? (size_t)(newline - p) : lines->end - lines->begin;
+
+    lines->begin += n + (newline ? 1 : 0);
+    lines->searched = lines->begin;
+    lines->number++;
+    if (lines->skipped) {
+        lines->skipped += n;
+        *line = (struct psa_str){ p, 0 };
+        return PSA_GOT_TOO_LONG;
+    }
+    if (n && p[n - 1] == '\r') n--;
+    *line = (struct psa_str){ p, n };
+    if (n <= lines->max_line) return PSA_GOT_LINE;
+    lines->skipped = n;
+    return PSA_GOT_TOO_LONG;
+}
+
+/* What is held is longer than any line may be: forget it, but remember how much it was. */
+static void skip_held(struct psa_lines *lines)
+{
+    lines->skipped += lines->end - lines->begin;
+    lines->begin = lines->end = lines->searched = 0;
+}
+
+static enum psa_lines_got next_file(struct psa_lines *lines, struct psa_error *error)
+{
+    int status = open_next(lines, error);
+
+    if (status == 0) return PSA_GOT_FILE;
+    return status > 0 ? PSA_GOT_END : PSA_GOT_ERROR;
+}
+
+enum psa_lines_got psa_lines_next(struct psa_lines *lines, struct psa_str *line, struct psa_error *error)
+{
+    int status;
+
+    lines->skipped = 0;
+    if (lines->fd < 0) return next_file(lines, error);
+    for (;;) {
+        const char *newline = NULL;
+
+        if (lines->end > lines->searched)
+            newline = memchr(lines->buffer + lines->searched, '\n', lines->end - lines->searched);
+        if (newline) return hand_out(lines, newline, line);
+        lines->searched = lines->end;
+        if (lines->eof) {
+            if (lines->end > lines->begin || lines->skipped) return hand_out(lines, NULL, line);
+            return next_file(lines, error);
+        }
+        if (lines->end - lines->begin > lines->max_line + 1) skip_held(lines);
+        status = fill(lines, error);
+        if (status > 0) {
+            lines->unfinished = lines->end > lines->begin;
+            return PSA_GOT_END;
+        }
+        if (status < 0) return PSA_GOT_ERROR;
+    }
+}

@@ -1,0 +1,47 @@
+/*
+ * lines.h - lines from the files named as arguments, or stdin, one after the other.
+ *
+ * Whenever a read would block, `idle` is called first (filters flush their output there): output appears as soon as it
+ * can, and in full blocks while more input is waiting.
+ */
+#ifndef PSA_IO_LINES_H
+#define PSA_IO_LINES_H
+
+#include "psa.h"
+
+/* --max-line's default. */
+#define PSA_LINES_MAX 1048576
+
+enum psa_lines_got {
+    PSA_GOT_LINE,
+    PSA_GOT_TOO_LONG, /* a line above max_line; it was passed over, `skipped` says how long it was */
+    PSA_GOT_FILE,     /* another file (or stdin) begins: name has changed, number starts again */
+    PSA_GOT_END,      /* the end of the last file, or a signal asked to stop and all complete lines are handed out */
+    PSA_GOT_ERROR
+};
+
+struct psa_lines {
+    char *const *file; /* names; "-" is stdin */
+    size_t n_file, next_file;
+    size_t max_line;
+    int (*idle)(void *ctx, struct psa_error *error); /* may be NULL */
+    void *ctx;
+    int64_t wake_every_ns; /* call idle at least that often while waiting; 0: never */
+
+    const char *name; /* of the file at hand: "stdin" or as given */
+    uint64_t number;  /* of the line last handed out, from 1 */
+    uint64_t bytes;   /* read from this file so far */
+    int fd;
+    char *buffer;
+    size_t begin, end, cap, searched;
+    uint64_t skipped; /* bytes of a line too long */
+    bool eof, opened, unfinished; /* unfinished: a stop left an incomplete line behind */
+};
+
+/* file: n_file names (argv's rest), none means stdin. Nothing is opened yet. */
+void psa_lines_init(struct psa_lines *lines, char *const *file, size_t n_file, size_t max_line);
+/* The next line, without LF or CRLF, valid until the next call. */
+enum psa_lines_got psa_lines_next(struct psa_lines *lines, struct psa_str *line, struct psa_error *error);
+void psa_lines_free(struct psa_lines *lines);
+
+#endif

@@ -1,0 +1,80 @@
+/* signals.c - see signals.h. */
+#include "io/signals.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/error.h"
+
+static volatile sig_atomic_t stop_asked, stats_asked;
+static int wake[2] = { -1, -1 };
+
+static void on_signal(int number)
+{
+    int saved = errno;
+
+    if (number == SIGUSR1) stats_asked = 1;
+    else stop_asked = 1;
+    (void)!write(wake[1], "", 1); /* full means that the poll loop is woken already */
+    errno = saved;
+}
+
+int psa_signals_install(struct psa_error *error)
+{
+    static const int numbers[] = { SIGTERM, SIGINT, SIGUSR1 };
+    struct sigaction action;
+
+    if (pipe2(wake, O_CLOEXEC | O_NONBLOCK) != 0)
+        return psa_fail(error, PSA_EXIT_RUNTIME, "cannot make a pipe: %s", strerror(errno));
+    memset(&action, 0, sizeof action);
+    action.sa_handler = on_signal;
+    sigemptyset(&action.sa_mask);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        struct sigaction before;
+
+        /* A background job of a shell without job control ignores SIGINT; that stays so. */
+        if (sigaction(numbers[i], NULL, &before) == 0 && before.sa_handler == SIG_IGN) continue;
+        if (sigaction(numbers[i], &action, NULL) != 0)
+            return psa_fail(error, PSA_EXIT_RUNTIME, "cannot handle signals: %s", strerror(errno));
+    }
+    return 0;
+}
+
+int psa_signals_fd(void)
+{
+    return wake[0];
+}
+
+void psa_signals_drain(void)
+{
+    char bytes[64];
+
+    while (read(wake[0], bytes, sizeof bytes) > 0) continue;
+}
+
+bool psa_stop_asked(void)
+{
+    return stop_asked != 0;
+}
+
+bool psa_stats_asked(void)
+{
+    if (!stats_asked) return false;
+    stats_asked = 0;
+    return true;
+}
+
+void psa_exit_broken_pipe(void)
+{
+    sigset_t set;
+
+    signal(SIGPIPE, SIG_DFL);
+    sigemptyset(&set);
+    sigaddset(&set, SIGPIPE);
+    sigprocmask(SIG_UNBLOCK, &set, NULL);
+    raise(SIGPIPE);
+    _exit(PSA_EXIT_RUNTIME);
+}

@@ -1,0 +1,119 @@
+/* writer.c - see writer.h. */
+#include "io/writer.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/error.h"
+
+void psa_writer_init(struct psa_writer *writer, int fd, const char *name)
+{
+    *writer = (struct psa_writer){ .fd = fd, .name = name };
+}
+
+int psa_write_all(int fd, const char *name, const char *p, size_t n, struct psa_error *error)
+{
+    while (n) {
+        ssize_t written = write(fd, p, n);
+
+        if (written < 0 && errno == EINTR) continue;
+        if (written < 0 && errno == EPIPE) return psa_fail(error, PSA_BROKEN_PIPE, "%s: the reader has gone", name);
+        if (written < 0) return psa_fail(error, PSA_EXIT_RUNTIME, "%s: cannot write: %s", name, strerror(errno));
+        p += written;
+        n -= (size_t)written;
+    }
+    return 0;
+}
+
+int psa_writer_added(struct psa_writer *writer, struct psa_error *error)
+{
+    if (writer->buf.failed) return psa_fail_memory(error, "writing");
+    return writer->buf.n >= PSA_WRITER_BYTES ? psa_writer_flush(writer, error) : 0;
+}
+
+int psa_writer_flush(struct psa_writer *writer, struct psa_error *error)
+{
+    size_t n = writer->buf.n;
+
+    if (writer->buf.failed) return psa_fail_memory(error, "writing");
+    writer->buf.n = 0;
+    return n ? psa_write_all(writer->fd, writer->name, writer->buf.p, n, error) : 0;
+}
+
+int psa_writer_close(struct psa_writer *writer, struct psa_error *error)
+{
+    int status = psa_writer_flush(writer, error);
+
+    psa_buf_free(&writer->buf);
+    if (close(writer->fd) != 0 && errno != EINTR && status == 0)
+        status = psa_fail(error, PSA_EXIT_RUNTIME, "%s: cannot close: %s", writer->name, strerror(errno));
+    return status;
+}
+
+/* ---- whole files ------------------------------------------------------------------------------------------------------ */
+
+static int sync_folder_of(const char *path, struct psa_error *error)
+{
+    const char *slash = strrchr(path, '/');
+    char folder[PATH_MAX] = ".";
+    int fd, status = 0;
+
+    if (slash) snprintf(folder, sizeof folder, "%.*s", slash == path ? 1 : (int)(slash - path), path);
+    fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || (fsync(fd) != 0 && errno != EINVAL))
+        status = psa_fail(error, PSA_EXIT_RUNTIME, "%s: cannot sync the folder: %s", folder, strerror(errno));
+    if (fd >= 0) close(fd);
+    return status;
+}
+
+int psa_file_replace(const char *path, struct psa_str text, struct psa_error *error)
+{
+    char temporary[PATH_MAX];
+    int fd, status;
+
+    if (snprintf(temporary, sizeof temporary, "%s.tmp", path) >= (int)sizeof temporary)
+        return psa_fail(error, PSA_EXIT_PERMANENT, "'%s': the file name is too long", path);
+    fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (fd < 0) return psa_fail(error, PSA_EXIT_RUNTIME, "%s: cannot create: %s", temporary, strerror(errno));
+    status = psa_write_all(fd, temporary, text.p, text.n, error);
+    if (status == 0 && fsync(fd) != 0)
+        status = psa_fail(error, PSA_EXIT_RUNTIME, "%s: cannot sync: %s", temporary, strerror(errno));
+    if (close(fd) != 0 && status == 0)
+        status = psa_fail(error, PSA_EXIT_RUNTIME, "%s: cannot close: %s", temporary, strerror(errno));
+    if (status == 0 && rename(temporary, path) != 0)
+        status = psa_fail(error, PSA_EXIT_RUNTIME, "%s: cannot rename to '%s': %s", temporary, path, strerror(errno));
+    if (status != 0) {
+        unlink(temporary);
+        return status;
+    }
+    return sync_folder_of(path, error);
+}
+
+int psa_file_read(const char *path, int64_t max_bytes, struct psa_buf *text, struct psa_error *error)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC), status = 0;
+
+    if (fd < 0 && errno == ENOENT) return 1;
+    if (fd < 0) return psa_fail(error, PSA_EXIT_PERMANENT, "%s: cannot open: %s", path, strerror(errno));
+    for (;;) {
+        char *room = psa_buf_room(text, PSA_WRITER_BYTES);
+        ssize_t n = room ? read(fd, room, PSA_WRITER_BYTES) : 0;
+
+        if (!room) status = psa_fail_memory(error, "reading a file");
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) status = psa_fail(error, PSA_EXIT_RUNTIME, "%s: cannot read: %s", path, strerror(errno));
+        if (n <= 0) break;
+        text->n += (size_t)n;
+        if ((int64_t)text->n > max_bytes) {
+            status = psa_fail(error, PSA_EXIT_PERMANENT, "%s: larger than %lld bytes", path, (long long)max_bytes);
+            break;
+        }
+    }
+    close(fd);
+    return status;
+}

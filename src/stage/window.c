@@ -1,0 +1,765 @@
+/*
+ * window.c - psa-window: readings (or blocks) to windows of consecutive samples, each field an array.
+ *
+ * Per key the samples lie in rows, one a field, that slide through their storage: a window is a pointer into each row.
+ * A time window [start, start + length) starts at the key's first record and then every stride; it is complete when a
+ * record or a heartbeat at or past its end comes. A count window is complete with its last sample.
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/error.h"
+#include "core/record.h"
+#include "stage/labels.h"
+#include "stage/slot.h"
+#include "stage/window.h"
+#include "stage/stages.h"
+
+enum { FIRST_SAMPLES = 128 };
+
+/* Labels that a run of consecutive samples shares. */
+struct label_run {
+    uint64_t first; /* number of its first sample in the key */
+    struct psa_str text; /* NULL: the samples have none */
+};
+
+struct window_slot {
+    struct psa_slot slot;
+    struct psa_schema schema;
+    struct psa_str *key; /* [schema.n] `,"name":` */
+    struct psa_field **field; /* [schema.n] of the record at hand */
+    double *row;              /* [schema.n][cap] */
+    int64_t *time_ns;         /* [cap] */
+    size_t cap, begin, end;   /* samples held: [begin, end) */
+    uint64_t first;           /* number of the sample at begin */
+    int64_t start_ns;         /* of the oldest window that is not written yet */
+    uint64_t skip;            /* count windows with a stride above their length: samples still to leave out */
+    bool open;                /* start_ns is set */
+    uint64_t seq;
+    double rate_hz;              /* that the records carry, 0: none */
+    struct psa_record envelope;  /* the newest record without its fields */
+    struct label_run *run;
+    size_t n_run, cap_run;
+};
+
+struct window {
+    struct psa_keyed *keyed;
+    struct psa_record out;
+    struct psa_buf text;
+    struct psa_str *label;
+    size_t cap_label;
+};
+
+/* ---- options ------------------------------------------------------------------------------------------------------------- */
+
+static const struct psa_option options[] = {
+    { .name = "length",
+      .type = PSA_OPT_SPAN,
+      .offset = offsetof(struct psa_window_config, length),
+      .metavar = "SPAN",
+      .help = "length of a window: a duration (1s) or a number of samples (100)" },
+    { .name = "stride",
+      .type = PSA_OPT_SPAN,
+      .offset = offsetof(struct psa_window_config, stride),
+      .metavar = "SPAN",
+      .help = "from one window's start to the next one's, in the same kind of unit; without it the length" },
+    { .name = "max-gap",
+      .type = PSA_OPT_DURATION,
+      .offset = offsetof(struct psa_window_config, max_gap_ns),
+      .metavar = "TIME",
+      .initial = "0",
+      .min = 0,
+      .max = 9e18,
+      .help = "a longer time between two samples starts the windows anew; 0: no gap does" },
+    { .name = "partial",
+      .type = PSA_OPT_FLAG,
+      .offset = offsetof(struct psa_window_config, partial),
+      .help = "write what is left of a window at a gap and at the end" },
+    { .name = "max-samples",
+      .type = PSA_OPT_COUNT,
+      .offset = offsetof(struct psa_window_config, max_samples),
+      .metavar = "N",
+      .initial = "100000",
+      .min = 1,
+      .max = 100000000,
+      .help = "samples held for one key; beyond it the oldest are left out" },
+    { .type = PSA_OPT_END },
+};
+
+int psa_window_check(struct psa_window_config *config, struct psa_error *error)
+{
+    if (!config->length.value)
+        return psa_fail(error, PSA_EXIT_PERMANENT, "no window named; give --length, such as --length 1s or --length 100");
+    if (!config->stride.value) config->stride = config->length;
+    if (config->stride.by_count != config->length.by_count)
+        return psa_fail(error, PSA_EXIT_PERMANENT, "--length and --stride must both be durations or both be counts");
+    if (config->length.by_count && config->length.value > config->max_samples)
+        return psa_fail(error, PSA_EXIT_PERMANENT, "--length %lld is above --max-samples %lld",
+                        (long long)config->length.value, (long long)config->max_samples);
+    return 0;
+}
+
+/* ---- slots ---------------------------------------------------------------------------------------------------------------- */
+
+static void drop_slot(struct psa_slot *base)
+{
+    struct window_slot *slot = (struct window_slot *)base;
+
+    for (size_t i = 0; i < slot->n_run; i++) free((char *)slot->run[i].text.p);
+    free(slot->run);
+    free(slot->key);
+    free(slot->field);
+    free(slot->row);
+    free(slot->time_ns);
+    psa_record_free(&slot->envelope);
+    psa_schema_free(&slot->schema);
+}
+
+/* Storage for `cap` samples; those held are moved to its front. */
+static bool resize(struct window_slot *slot, size_t cap)
+{
+    size_t width = slot->schema.n, held = slot->end - slot->begin;
+    double *row = malloc((width * cap + 1) * sizeof *row);
+    int64_t *time_ns = malloc(cap * sizeof *time_ns);
+
+    if (!row || !time_ns) {
+        free(row);
+        free(time_ns);
+        return false;
+    }
+    for (size_t i = 0; held && i < width; i++)
+        memcpy(row + i * cap, slot->row + i * slot->cap + slot->begin, held * sizeof *row);
+    if (held) memcpy(time_ns, slot->time_ns + slot->begin, held * sizeof *time_ns);
+    free(slot->row);
+    free(slot->time_ns);
+    slot->row = row;
+    slot->time_ns = time_ns;
+    slot->cap = cap;
+    slot->begin = 0;
+    slot->end = held;
+    return true;
+}
+
+static bool make_slot(struct window_slot *slot)
+{
+    slot->key = calloc(slot->schema.n + 1, sizeof *slot->key);
+    slot->field = calloc(slot->schema.n + 1, sizeof *slot->field);
+    if (!slot->key || !slot->field) return false;
+    for (size_t i = 0; i < slot->schema.n; i++) {
+        slot->key[i] = psa_field_key(&slot->schema.arena, slot->schema.name[i]);
+        if (!slot->key[i].p) return false;
+    }
+    return resize(slot, FIRST_SAMPLES);
+}
+
+/* Leave out the n oldest samples. */
+static void forget(struct window_slot *slot, size_t n)
+{
+    slot->begin += n;
+    slot->first += n;
+    /* Runs that ended before the first sample held say nothing any more. */
+    size_t ended = 0;
+
+    while (ended + 1 < slot->n_run && slot->run[ended + 1].first <= slot->first) free((char *)slot->run[ended++].text.p);
+    if (ended) memmove(slot->run, slot->run + ended, (slot->n_run - ended) * sizeof *slot->run);
+    slot->n_run -= ended;
+}
+
+/* A place behind the samples held: slide down when half the storage is free, else take more. */
+static int make_room(struct psa_node *node, struct window_slot *slot, struct psa_error *error)
+{
+    const struct psa_window_config *config = node->config;
+    size_t held = slot->end - slot->begin;
+
+    if (held == (size_t)config->max_samples) {
+        forget(slot, 1);
+        held--;
+        psa_note(node, "max_samples");
+        psa_say(node, "max_samples", "a window holds more than --max-samples %lld; its oldest samples are left out",
+                (long long)config->max_samples);
+    }
+    if (slot->end < slot->cap) return 0;
+    if (held > slot->cap / 2) return resize(slot, slot->cap * 2) ? 0 : psa_fail_memory(error, "filling a window");
+    for (size_t i = 0; i < slot->schema.n; i++) {
+        double *row = slot->row + i * slot->cap;
+
+        memmove(row, row + slot->begin, held * sizeof *row);
+    }
+    memmove(slot->time_ns, slot->time_ns + slot->begin, held * sizeof *slot->time_ns);
+    slot->begin = 0;
+    slot->end = held;
+    return 0;
+}
+
+/* ---- what a window takes from its records ------------------------------------------------------------------------------------ */
+
+static bool same_text(struct psa_str a, struct psa_str b)
+{
+    return a.p && b.p ? psa_str_is(a, b) : a.p == b.p;
+}
+
+static bool varies(enum psa_member_id id)
+{
+    return id == PSA_M_TIMESTAMP_NS || id == PSA_M_TS_MS || id == PSA_M_TIMESTAMP || id == PSA_M_FIELDS ||
+           id == PSA_M_LABELS;
+}
+
+/* Do the records differ in nothing that a window shows? Time, fields and labels are its own. */
+static bool same_envelope(const struct psa_record *a, const struct psa_record *b)
+{
+    if (a->n_member != b->n_member) return false;
+    for (size_t i = 0; i < a->n_member; i++) {
+        const struct psa_member *x = &a->member[i], *y = &b->member[i];
+
+        if (x->id != y->id || !psa_str_is(x->lead, y->lead)) return false;
+        if (!varies(x->id) && !psa_str_is(x->text, y->text)) return false;
+    }
+    return true;
+}
+
+static int add_run(struct window_slot *slot, uint64_t first, struct psa_str text, struct psa_error *error)
+{
+    struct psa_str copy = text;
+    char *place;
+
+    if (slot->n_run == slot->cap_run) {
+        size_t cap = slot->cap_run ? slot->cap_run * 2 : 4;
+        struct label_run *grown = realloc(slot->run, cap * sizeof *grown);
+
+        if (!grown) return psa_fail_memory(error, "noting labels");
+        slot->run = grown;
+        slot->cap_run = cap;
+    }
+    if (text.p) {
+        copy.p = place = malloc(text.n + 1);
+        if (!place) return psa_fail_memory(error, "noting labels");
+        memcpy(place, text.p, text.n);
+    }
+    slot->run[slot->n_run++] = (struct label_run){ first, copy };
+    return 0;
+}
+
+/* The labels of the sample that comes next. */
+static int note_labels(struct window_slot *slot, const struct psa_record *record, struct psa_error *error)
+{
+    const struct psa_member *labels = psa_record_member(record, PSA_M_LABELS);
+    struct psa_str text = labels && *labels->text.p == '{' ? labels->text : (struct psa_str){ NULL, 0 };
+    uint64_t next = slot->first + (slot->end - slot->begin);
+
+    /* A run whose only sample was left out (between two windows) is none. */
+    if (slot->n_run && slot->run[slot->n_run - 1].first == next) free((char *)slot->run[--slot->n_run].text.p);
+    if (slot->n_run ? same_text(slot->run[slot->n_run - 1].text, text) : !text.p) return 0;
+    return add_run(slot, next, text, error);
+}
+
+static int take_envelope(struct window_slot *slot, const struct psa_record *record, struct psa_error *error)
+{
+    slot->rate_hz = record->rate_hz;
+    if (!same_envelope(&slot->envelope, record) && psa_record_copy(&slot->envelope, record, false) != 0)
+        return psa_fail_memory(error, "keeping a record");
+    return note_labels(slot, record, error);
+}
+
+/* ---- writing a window -------------------------------------------------------------------------------------------------------- */
+
+/* The labels of the n oldest samples, into window->text; false when they have none. */
+static int merge_labels(struct window *window, const struct window_slot *slot, size_t n, bool *any,
+                        struct psa_error *error)
+{
+    size_t n_label = 0;
+
+    *any = false;
+    if (window->cap_label < slot->n_run) {
+        struct psa_str *grown = realloc(window->label, slot->n_run * sizeof *grown);
+
+        if (!grown) return psa_fail_memory(error, "joining labels");
+        window->label = grown;
+        window->cap_label = slot->n_run;
+    }
+    for (size_t i = 0; i < slot->n_run; i++)
+        if (slot->run[i].text.p && slot->run[i].first < slot->first + n) window->label[n_label++] = slot->run[i].text;
+    window->text.n = 0;
+    if (!n_label) return 0;
+    *any = true;
+    psa_labels_merge(window->label, n_label, &window->text);
+    return window->text.failed ? psa_fail_memory(error, "joining labels") : 0;
+}
+
+static void window_member(struct psa_buf *text, int64_t start_ns, int64_t end_ns, size_t n, uint64_t seq, bool partial)
+{
+    text->n = 0;
+    psa_buf_puts(text, "{");
+    psa_buf_member_int(text, "start_ns", start_ns);
+    psa_buf_member_int(text, "end_ns", end_ns);
+    psa_buf_member_int(text, "n", (int64_t)n);
+    psa_buf_member_int(text, "seq", (int64_t)seq);
+    if (partial) psa_buf_member_bool(text, "partial", true);
+    psa_buf_puts(text, "}");
+}
+
+/* The n oldest samples as one record. */
+static int emit(struct psa_node *node, struct window_slot *slot, size_t n, int64_t start_ns, int64_t end_ns,
+                bool partial, struct psa_error *error)
+{
+    struct window *window = node->state;
+    struct psa_record *out = &window->out;
+    const int64_t *time_ns = slot->time_ns + slot->begin;
+    double span_s = (double)psa_ns_since(time_ns[n - 1], time_ns[0]) / 1e9;
+    double rate_hz = slot->rate_hz > 0 ? slot->rate_hz : span_s > 0 ? (double)(n - 1) / span_s : 0;
+    bool labelled, ok = psa_record_copy(out, &slot->envelope, false) == 0;
+
+    if (merge_labels(window, slot, n, &labelled, error) != 0) return -1;
+    if (labelled) ok = ok && psa_record_set(out, "labels", psa_buf_str(&window->text)) == 0;
+    else psa_record_unset(out, PSA_M_LABELS);
+    ok = ok && psa_record_set_time(out, time_ns[0]) == 0;
+    for (size_t i = 0; ok && i < slot->schema.n; i++) {
+        struct psa_field *field = psa_record_add_field(out, slot->key[i], slot->schema.name[i]);
+
+        ok = field != NULL;
+        if (ok) psa_field_set_array(field, slot->row + i * slot->cap + slot->begin, n);
+    }
+    if (rate_hz > 0) ok = ok && psa_record_set_rate(out, rate_hz) == 0;
+    else psa_record_unset(out, PSA_M_RATE_HZ);
+    window_member(&window->text, start_ns, end_ns, n, slot->seq, partial);
+    ok = ok && !window->text.failed && psa_record_set(out, "window", psa_buf_str(&window->text)) == 0;
+    if (!ok) return psa_fail_memory(error, "writing a window");
+    slot->seq++;
+    return psa_emit(node, out, error);
+}
+
+/* How many of the samples held are older than ns. */
+static size_t samples_before(const struct window_slot *slot, int64_t ns)
+{
+    size_t low = slot->begin, high = slot->end;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (slot->time_ns[middle] < ns) low = middle + 1;
+        else high = middle;
+    }
+    return low - slot->begin;
+}
+
+/* ---- time windows -------------------------------------------------------------------------------------------------------------- */
+
+/* Go forward to the first window that a sample at ns can lie in: one that has not ended by then. */
+static void skip_to(const struct psa_window_config *config, struct window_slot *slot, int64_t ns)
+{
+    __int128 end_ns = (__int128)slot->start_ns + config->length.value, stride = config->stride.value, start_ns;
+
+    if (ns < end_ns) return;
+    start_ns = slot->start_ns + ((ns - end_ns) / stride + 1) * stride;
+    slot->start_ns = start_ns > INT64_MAX ? INT64_MAX : (int64_t)start_ns;
+}
+
+/* The window at start_ns is done: go to the next that has a sample, or can get one; empty ones are not written. */
+static void advance(const struct psa_window_config *config, struct window_slot *slot, int64_t now_ns)
+{
+    slot->start_ns = psa_ns_add(slot->start_ns, config->stride.value);
+    forget(slot, samples_before(slot, slot->start_ns));
+    skip_to(config, slot, slot->end > slot->begin ? slot->time_ns[slot->begin] : now_ns);
+    forget(slot, samples_before(slot, slot->start_ns));
+}
+
+/* Write the windows that are complete now that event time has reached now_ns, but none that ends more than `max_gap`
+ * behind the newest sample: what it lacks is a gap. */
+static int emit_complete(struct psa_node *node, struct window_slot *slot, int64_t now_ns, struct psa_error *error)
+{
+    const struct psa_window_config *config = node->config;
+
+    while (slot->open && slot->end > slot->begin) {
+        int64_t end_ns = psa_ns_add(slot->start_ns, config->length.value);
+        size_t n = samples_before(slot, end_ns);
+
+        if (now_ns < end_ns) return 0;
+        if (config->max_gap_ns && end_ns > psa_ns_add(slot->time_ns[slot->end - 1], config->max_gap_ns)) return 0;
+        if (n && emit(node, slot, n, slot->start_ns, end_ns, false, error) != 0) return -1;
+        advance(config, slot, now_ns);
+    }
+    return 0;
+}
+
+/* ---- both kinds ------------------------------------------------------------------------------------------------------------------ */
+
+/* The exclusive end of the n oldest samples of a count window: one mean interval behind its last. */
+static int64_t count_end(const struct window_slot *slot, size_t n)
+{
+    const int64_t *time_ns = slot->time_ns + slot->begin;
+    int64_t step = n > 1 ? psa_ns_since(time_ns[n - 1], time_ns[0]) / (int64_t)(n - 1) : 0;
+
+    return psa_ns_add(time_ns[n - 1], step > 0 ? step : 1);
+}
+
+/* What is left of the oldest unfinished window, with --partial; then nothing is held any more. */
+static int end_windows(struct psa_node *node, struct window_slot *slot, struct psa_error *error)
+{
+    const struct psa_window_config *config = node->config;
+    size_t n = slot->end - slot->begin;
+    int64_t start_ns, end_ns;
+
+    if (n && config->partial) {
+        start_ns = config->length.by_count ? slot->time_ns[slot->begin] : slot->start_ns;
+        end_ns = config->length.by_count ? count_end(slot, n) : psa_ns_add(start_ns, config->length.value);
+        if (emit(node, slot, n, start_ns, end_ns, true, error) != 0) return -1;
+    }
+    forget(slot, n);
+    slot->open = false;
+    slot->skip = 0;
+    return 0;
+}
+
+/* Before a sample at ns: a gap starts the windows anew. */
+static int heed_gap(struct psa_node *node, struct window_slot *slot, int64_t ns, struct psa_error *error)
+{
+    const struct psa_window_config *config = node->config;
+    char shown[128];
+    int64_t last_ns;
+
+    if (!config->max_gap_ns || slot->end == slot->begin) return 0;
+    last_ns = slot->time_ns[slot->end - 1];
+    if (psa_ns_since(ns, last_ns) <= config->max_gap_ns) return 0;
+    psa_note(node, "gap");
+    psa_say(node, "gap", "%s: a gap of %.3f s; windows start anew", psa_key_show(slot->slot.key, shown),
+            (double)psa_ns_since(ns, last_ns) / 1e9);
+    return end_windows(node, slot, error);
+}
+
+/* Event time goes on to ns: what that completes is written, and a gap heeded. */
+static int go_to(struct psa_node *node, struct window_slot *slot, int64_t ns, struct psa_error *error)
+{
+    const struct psa_window_config *config = node->config;
+
+    if (!config->length.by_count && emit_complete(node, slot, ns, error) != 0) return -1;
+    if (heed_gap(node, slot, ns, error) != 0) return -1;
+    if (!slot->open) slot->start_ns = ns;
+    slot->open = true;
+    if (!config->length.by_count && slot->end == slot->begin) skip_to(config, slot, ns);
+    return 0;
+}
+
+/* Sample number `at` of the record at hand, unless it lies between two windows. */
+static int store(struct psa_node *node, struct window_slot *slot, int64_t ns, size_t at, struct psa_error *error)
+{
+    const struct psa_window_config *config = node->config;
+
+    if (slot->skip) {
+        slot->skip--;
+        return 0;
+    }
+    if (!config->length.by_count && ns < slot->start_ns) return 0;
+    if (make_room(node, slot, error) != 0) return -1;
+    for (size_t i = 0; i < slot->schema.n; i++) {
+        const struct psa_field *field = slot->field[i];
+        double value = NAN;
+
+        if (field && field->kind == PSA_NUMBER) value = field->number;
+        else if (field && field->kind == PSA_ARRAY) value = field->array[at];
+        slot->row[i * slot->cap + slot->end] = value;
+    }
+    slot->time_ns[slot->end++] = ns;
+    return 0;
+}
+
+/* After a sample: a count window may be complete with it. */
+static int emit_counted(struct psa_node *node, struct window_slot *slot, struct psa_error *error)
+{
+    const struct psa_window_config *config = node->config;
+    size_t length = (size_t)config->length.value, stride = (size_t)config->stride.value, held = slot->end - slot->begin;
+
+    if (!config->length.by_count || held < length) return 0;
+    if (emit(node, slot, length, slot->time_ns[slot->begin], count_end(slot, length), false, error) != 0) return -1;
+    if (stride > length) slot->skip = stride - length;
+    forget(slot, stride < held ? stride : held);
+    return 0;
+}
+
+/* Samples of the record: 1 of a reading, the arrays' length of a block; 0 when the arrays differ. */
+static size_t samples_of(const struct window_slot *slot)
+{
+    size_t n = 0, numbers = 0;
+
+    for (size_t i = 0; i < slot->schema.n; i++) {
+        const struct psa_field *field = slot->field[i];
+
+        if (!field || field->kind == PSA_NULL) continue;
+        if (field->kind == PSA_NUMBER) numbers++;
+        else if (n && field->n_array != n) return 0;
+        else n = field->n_array ? field->n_array : SIZE_MAX;
+    }
+    if (n == SIZE_MAX || (n && numbers)) return 0;
+    return n ? n : 1;
+}
+
+/* ---- the stage --------------------------------------------------------------------------------------------------------------------- */
+
+static int put_samples(struct psa_node *node, struct window_slot *slot, struct psa_record *record,
+                       struct psa_error *error)
+{
+    size_t n = samples_of(slot);
+
+    if (n == 0) return psa_reject(node, record, "blocks", error, "the fields are arrays of different lengths; rejected");
+    if (n > 1 && !(record->rate_hz > 0))
+        return psa_reject(node, record, "no_rate", error, "a block of samples without rate_hz; rejected");
+    for (size_t i = 0; i < n; i++) {
+        int64_t ns = record->timestamp_ns;
+
+        if (i) ns = psa_ns_add(ns, (int64_t)((double)i * 1e9 / record->rate_hz + 0.5));
+        if (go_to(node, slot, ns, error) != 0) return -1;
+        if (i == 0 && take_envelope(slot, record, error) != 0) return -1;
+        if (store(node, slot, ns, i, error) != 0 || emit_counted(node, slot, error) != 0) return -1;
+    }
+    return psa_absorb(node);
+}
+
+static int push(struct psa_node *node, struct psa_record *record, struct psa_error *error)
+{
+    struct window *window = node->state;
+    const struct psa_field *extra;
+    struct window_slot *slot;
+    struct psa_slot *base;
+    bool fresh = false;
+    int status;
+
+    if (!record->has_time) return psa_reject(node, record, "no_time", error, "no timestamp_ns; rejected");
+    status = psa_slot_find(node, window->keyed, record, &base, &fresh, error);
+    if (status != 0 || !base) return status;
+    slot = (struct window_slot *)base;
+    if (fresh && (!psa_schema_learn(&slot->schema, record, NULL) || !make_slot(slot)))
+        return psa_fail_memory(error, "opening a key");
+    if (slot->schema.n == 0)
+        return psa_reject(node, record, "no_fields", error, "no field of this key's first record is a number; rejected");
+    psa_schema_map(&slot->schema, record, slot->field, &extra);
+    psa_slot_extra(node, &slot->schema, base, extra);
+    status = psa_slot_check_kinds(node, record, slot->field, slot->schema.n,
+                                  1u << PSA_NUMBER | 1u << PSA_NULL | 1u << PSA_ARRAY, error);
+    if (status != 0) return status < 0 ? -1 : 0;
+    return put_samples(node, slot, record, error);
+}
+
+/* Nothing older than ns will come any more. */
+static int heartbeat(struct psa_node *node, int64_t ns, struct psa_error *error)
+{
+    const struct window *window = node->state;
+    const struct psa_window_config *config = node->config;
+
+    for (struct psa_slot *base = psa_keyed_next(window->keyed, NULL); base; base = psa_keyed_next(window->keyed, base)) {
+        if (base->has_time && base->newest_ns >= ns) continue;
+        base->has_time = true;
+        base->newest_ns = ns;
+        if (!config->length.by_count && emit_complete(node, (struct window_slot *)base, ns, error) != 0) return -1;
+    }
+    return 0;
+}
+
+static int finish(struct psa_node *node, struct psa_error *error)
+{
+    const struct window *window = node->state;
+
+    for (struct psa_slot *base = psa_keyed_next(window->keyed, NULL); base; base = psa_keyed_next(window->keyed, base))
+        if (end_windows(node, (struct window_slot *)base, error) != 0) return -1;
+    return 0;
+}
+
+/* ---- states -------------------------------------------------------------------------------------------------------------------------- */
+
+static void save_runs(const struct window_slot *slot, struct psa_buf *out)
+{
+    psa_buf_name(out, "labels");
+    psa_buf_puts(out, "[");
+    for (size_t i = 0; i < slot->n_run; i++) {
+        psa_buf_comma(out);
+        psa_buf_puts(out, "[");
+        psa_buf_int(out, (int64_t)slot->run[i].first);
+        psa_buf_puts(out, ",");
+        if (slot->run[i].text.p) psa_buf_put(out, slot->run[i].text.p, slot->run[i].text.n);
+        else psa_buf_puts(out, "null");
+        psa_buf_puts(out, "]");
+    }
+    psa_buf_puts(out, "]");
+}
+
+static void save_slot(const struct psa_slot *base, struct psa_buf *out)
+{
+    const struct window_slot *slot = (const struct window_slot *)base;
+    struct psa_buf line = { 0 };
+
+    psa_buf_name(out, "fields");
+    psa_schema_save(&slot->schema, out);
+    psa_buf_member_int(out, "first", (int64_t)slot->first);
+    psa_buf_member_int(out, "seq", (int64_t)slot->seq);
+    psa_buf_member_int(out, "skip", (int64_t)slot->skip);
+    psa_buf_member_number(out, "rate_hz", slot->rate_hz);
+    if (slot->open) psa_buf_member_int(out, "start_ns", slot->start_ns);
+    psa_encode(&slot->envelope, &line);
+    psa_buf_member_text(out, "envelope", (struct psa_str){ line.p, line.n ? line.n - 1 : 0 });
+    save_runs(slot, out);
+    psa_buf_name(out, "time_ns");
+    psa_buf_puts(out, "[");
+    for (size_t i = slot->begin; i < slot->end; i++) {
+        psa_buf_comma(out);
+        psa_buf_int(out, slot->time_ns[i]);
+    }
+    psa_buf_puts(out, "]");
+    psa_buf_name(out, "rows");
+    psa_buf_puts(out, "[");
+    for (size_t i = 0; i < slot->schema.n; i++) {
+        psa_buf_comma(out);
+        psa_buf_numbers(out, slot->row + i * slot->cap + slot->begin, slot->end - slot->begin);
+    }
+    psa_buf_puts(out, "]");
+    if (line.failed) out->failed = true;
+    psa_buf_free(&line);
+}
+
+static bool load_envelope(struct window_slot *slot, struct psa_json *in)
+{
+    struct psa_decoder *decoder = psa_decoder_new((struct psa_decode_limits){ 1000000, 1000, false });
+    struct psa_str line = psa_json_text(in);
+    struct psa_decoded decoded;
+    bool ok = decoder && line.p && psa_decode(decoder, line, &decoded) == PSA_LINE_RECORD &&
+              psa_record_copy(&slot->envelope, decoded.record, false) == 0;
+
+    psa_decoder_free(decoder);
+    return ok;
+}
+
+static bool load_runs(struct window_slot *slot, struct psa_json *in)
+{
+    struct psa_error error;
+    bool ok = psa_json_enter_array(in);
+
+    while (ok && psa_json_next_item(in)) {
+        struct psa_str text;
+        uint64_t first;
+
+        ok = psa_json_enter_array(in) && psa_json_next_item(in);
+        first = (uint64_t)psa_json_int(in);
+        ok = ok && psa_json_next_item(in);
+        text = psa_json_skip(in);
+        ok = ok && !psa_json_next_item(in) && !in->fault.what;
+        if (ok && psa_str_eq(text, "null")) text = (struct psa_str){ NULL, 0 };
+        ok = ok && add_run(slot, first, text, &error) == 0;
+    }
+    return ok && !in->fault.what;
+}
+
+static bool load_times(struct window_slot *slot, struct psa_json *in)
+{
+    if (!slot->row || !psa_json_enter_array(in)) return false;
+    while (psa_json_next_item(in)) {
+        if (slot->end == slot->cap && !resize(slot, slot->cap * 2)) return false;
+        slot->time_ns[slot->end++] = psa_json_int(in);
+    }
+    return !in->fault.what;
+}
+
+static bool load_rows(struct window_slot *slot, struct psa_json *in)
+{
+    if (!slot->row || !psa_json_enter_array(in)) return false;
+    for (size_t i = 0; i < slot->schema.n; i++) {
+        size_t n = 0;
+
+        if (!psa_json_next_item(in) || !psa_json_enter_array(in)) return false;
+        while (psa_json_next_item(in)) {
+            if (n == slot->end) return false;
+            slot->row[i * slot->cap + n++] = psa_json_number(in);
+        }
+        if (n != slot->end) return false;
+    }
+    return !psa_json_next_item(in) && !in->fault.what;
+}
+
+static bool load_slot(struct psa_slot *base, struct psa_str name, struct psa_json *in)
+{
+    struct window_slot *slot = (struct window_slot *)base;
+
+    if (psa_str_eq(name, "fields")) return psa_schema_load(&slot->schema, in) && make_slot(slot);
+    if (psa_str_eq(name, "envelope")) return load_envelope(slot, in);
+    if (psa_str_eq(name, "labels")) return load_runs(slot, in);
+    if (psa_str_eq(name, "time_ns")) return load_times(slot, in);
+    if (psa_str_eq(name, "rows")) return load_rows(slot, in);
+    if (psa_str_eq(name, "first")) slot->first = (uint64_t)psa_json_int(in);
+    else if (psa_str_eq(name, "seq")) slot->seq = (uint64_t)psa_json_int(in);
+    else if (psa_str_eq(name, "skip")) slot->skip = (uint64_t)psa_json_int(in);
+    else if (psa_str_eq(name, "rate_hz")) slot->rate_hz = psa_json_number(in);
+    else if (psa_str_eq(name, "start_ns")) slot->open = true, slot->start_ns = psa_json_int(in);
+    else return false;
+    return true;
+}
+
+static bool loaded_slot(struct psa_slot *base)
+{
+    const struct window_slot *slot = (const struct window_slot *)base;
+
+    for (size_t i = slot->begin + 1; i < slot->end; i++)
+        if (slot->time_ns[i] < slot->time_ns[i - 1]) return false;
+    return slot->row && (slot->end == slot->begin || slot->open);
+}
+
+static const struct psa_slot_type slot_type = { sizeof(struct window_slot), drop_slot, save_slot, load_slot,
+                                                loaded_slot };
+
+static int open_window(struct psa_node *node, struct psa_error *error)
+{
+    struct window *window;
+
+    if (psa_window_check(node->config, error) != 0) return -1;
+    window = node->state = calloc(1, sizeof *window);
+    if (window) window->keyed = psa_keyed_new(&slot_type, node->options.max_keys);
+    return window && window->keyed ? 0 : psa_fail_memory(error, "starting");
+}
+
+static void close_window(struct psa_node *node)
+{
+    struct window *window = node->state;
+
+    if (!window) return;
+    psa_keyed_free(window->keyed);
+    psa_record_free(&window->out);
+    psa_buf_free(&window->text);
+    free(window->label);
+    free(window);
+    node->state = NULL;
+}
+
+static int save(struct psa_node *node, struct psa_buf *out, struct psa_error *error)
+{
+    const struct window *window = node->state;
+
+    psa_keyed_save(window->keyed, out);
+    return out->failed ? psa_fail_memory(error, "saving the state") : 0;
+}
+
+static int load(struct psa_node *node, struct psa_json *in, struct psa_error *error)
+{
+    const struct window *window = node->state;
+
+    (void)error;
+    (void)psa_keyed_load(window->keyed, in); /* a fault stays in `in`, where the node finds it */
+    return 0;
+}
+
+static size_t keys(const struct psa_node *node)
+{
+    const struct window *window = node->state;
+
+    return window && window->keyed ? psa_keyed_count(window->keyed) : 0;
+}
+
+const struct psa_stage psa_window_stage = {
+    .name = "psa-window",
+    .summary = "gather the readings of each key into windows of samples",
+    .options = options,
+    .config_size = sizeof(struct psa_window_config),
+    .keeps_state = true,
+    .open = open_window,
+    .push = push,
+    .heartbeat = heartbeat,
+    .finish = finish,
+    .close = close_window,
+    .save = save,
+    .load = load,
+    .keys = keys,
+};

@@ -29,9 +29,9 @@ char *psa_buf_room(struct psa_buf *buf, size_t n)
 
 void psa_buf_put(struct psa_buf *buf, const char *p, size_t n)
 {
-    char *place = psa_buf_room(buf, n);
+    char *place = n ? psa_buf_room(buf, n) : NULL;
 
-    if (!place || !n) return;
+    if (!place) return;
     memcpy(place, p, n);
     buf->n += n;
 }
@@ -47,9 +47,25 @@ void psa_buf_free(struct psa_buf *buf)
     *buf = (struct psa_buf){ 0 };
 }
 
+static const char hex[] = "0123456789abcdef";
+
+/* The 3 bytes that psa_json_unescape makes of a lone surrogate's escape: no UTF-8, so they leave as the escape again. */
+static bool is_surrogate(struct psa_str text, size_t at)
+{
+    return text.n - at >= 3 && text.p[at] == '\xed' && (unsigned char)text.p[at + 1] >= 0xa0;
+}
+
+static size_t put_surrogate(char *out, const char *p)
+{
+    memcpy(out, "\\ud", 3);
+    out[3] = hex[8 | ((unsigned char)p[1] >> 2 & 7)];
+    out[4] = hex[((unsigned char)p[1] & 3) << 2 | ((unsigned char)p[2] >> 4 & 3)];
+    out[5] = hex[p[2] & 15];
+    return 6;
+}
+
 void psa_buf_quote(struct psa_buf *buf, struct psa_str text)
 {
-    static const char hex[] = "0123456789abcdef";
     char *p = psa_buf_room(buf, text.n * 6 + 2), *begin = p;
 
     if (!p) return;
@@ -66,6 +82,9 @@ void psa_buf_quote(struct psa_buf *buf, struct psa_str text)
         } else if (c == '\t') {
             *p++ = '\\';
             *p++ = 't';
+        } else if (is_surrogate(text, i)) {
+            p += put_surrogate(p, text.p + i);
+            i += 2;
         } else if (c < 0x20 || c == 0x7f) {
             memcpy(p, "\\u00", 4);
             p[4] = hex[c >> 4];
@@ -152,11 +171,4 @@ void psa_buf_member_bool(struct psa_buf *buf, const char *name, bool value)
 struct psa_str psa_str_of(const char *text)
 {
     return (struct psa_str){ text, strlen(text) };
-}
-
-bool psa_str_eq(struct psa_str a, const char *text)
-{
-    size_t n = strlen(text);
-
-    return a.n == n && memcmp(a.p, text, n) == 0;
 }

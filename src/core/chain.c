@@ -291,20 +291,41 @@ struct psa_sink psa_node_sink(struct psa_node *node)
 /* ---- accounting ------------------------------------------------------------------------------------------------------------ */
 
 /* Reasons are string constants; beyond the table's size they are counted together as "other". */
-static void count(struct psa_reasons *reasons, const char *reason)
+static void count_many(struct psa_reasons *reasons, const char *reason, uint64_t n)
 {
     for (size_t i = 0; i < reasons->n; i++)
         if (strcmp(reasons->of[i].reason, reason) == 0) {
-            reasons->of[i].n++;
+            reasons->of[i].n += n;
             return;
         }
     if (reasons->n == PSA_REASONS_MAX) {
         reasons->of[PSA_REASONS_MAX - 1].reason = "other";
-        reasons->of[PSA_REASONS_MAX - 1].n++;
+        reasons->of[PSA_REASONS_MAX - 1].n += n;
         return;
     }
     reasons->of[reasons->n].reason = reason;
-    reasons->of[reasons->n++].n = 1;
+    reasons->of[reasons->n++].n = n;
+}
+
+static void count(struct psa_reasons *reasons, const char *reason)
+{
+    count_many(reasons, reason, 1);
+}
+
+static void take_reasons(struct psa_reasons *to, struct psa_reasons *from)
+{
+    for (size_t i = 0; i < from->n; i++) count_many(to, from->of[i].reason, from->of[i].n);
+    from->n = 0;
+}
+
+void psa_node_take_counts(struct psa_node *node, struct psa_node *inner)
+{
+    node->stats.absorbed += inner->stats.absorbed;
+    node->stats.evicted_keys += inner->stats.evicted_keys;
+    inner->stats.absorbed = inner->stats.evicted_keys = 0;
+    take_reasons(&node->stats.rejected, &inner->stats.rejected);
+    take_reasons(&node->stats.dropped, &inner->stats.dropped);
+    take_reasons(&node->stats.noted, &inner->stats.noted);
 }
 
 static void stats_reasons(struct psa_buf *out, const char *name, const struct psa_reasons *reasons)

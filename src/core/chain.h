@@ -92,6 +92,8 @@ int psa_node_state_load(struct psa_node *node, struct psa_str text, struct psa_e
 /* An input line that is no record: counted as in and rejected; and a blank line, which is only numbered. */
 void psa_node_refuse(struct psa_node *node, const char *reason, const char *why);
 void psa_node_skip_line(struct psa_node *node);
+/* A node that a stage holds inside has accounted for records of the stage's own: move its counts to the stage's node. */
+void psa_node_take_counts(struct psa_node *node, struct psa_node *inner);
 uint64_t psa_reasons_sum(const struct psa_reasons *reasons);
 
 /* One JSON line of the accounting, with its LF. in = passed + absorbed + dropped + rejected. */

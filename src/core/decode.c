@@ -159,10 +159,15 @@ static void note_array(struct psa_decoder *decoder, struct psa_field *field, siz
 
 static void settle_arrays(struct psa_decoder *decoder)
 {
+    static const double no_samples[1] = { 0 };
     struct psa_record *record = &decoder->record;
 
-    for (size_t i = 0; i < record->n_field; i++)
-        if (record->field[i].kind == PSA_ARRAY) record->field[i].array = decoder->sample + (size_t)record->field[i].number;
+    for (size_t i = 0; i < record->n_field; i++) {
+        struct psa_field *field = &record->field[i];
+
+        if (field->kind != PSA_ARRAY) continue;
+        field->array = field->n_array ? decoder->sample + (size_t)field->number : no_samples;
+    }
 }
 
 /* A field's value at p: a number, null, an array of numbers, or anything else. The byte behind it or NULL. */
@@ -322,28 +327,13 @@ static struct psa_field *next_field(struct psa_record *record)
 
 /* ---- the predicted path --------------------------------------------------------------------------------------------- */
 
-/* Compare n bytes; leads and strings are short, so this beats a call. */
-static inline bool same(const char *a, const char *b, size_t n)
-{
-    uint64_t x, y;
-
-    for (; n >= 8; n -= 8, a += 8, b += 8) {
-        memcpy(&x, a, 8);
-        memcpy(&y, b, 8);
-        if (x != y) return false;
-    }
-    for (; n; n--)
-        if (*a++ != *b++) return false;
-    return true;
-}
-
 /* A member's value at p: the byte behind it, or NULL. Most are what they were last time. */
 static inline const char *predicted_member(const struct psa_decoder *decoder, const struct shape *shape,
                                            const struct step *step, const char *p, const char *end)
 {
     const char *digits = p;
 
-    if ((size_t)(end - p) > step->value_n && same(p, shape->line + step->value_at, step->value_n) &&
+    if ((size_t)(end - p) > step->value_n && psa_bytes_are(p, shape->line + step->value_at, step->value_n) &&
         (!step->number || strchr(",}] \t\r", p[step->value_n])))
         return p + step->value_n;
     if (step->number && p < end && *p != '0') { /* the plain integers of timestamp_ns and seq */
@@ -384,10 +374,11 @@ static bool predict(struct psa_decoder *decoder, const struct shape *shape, stru
     record->member = members;
     if (!reserve(&fields, shape->n_step, &record->cap_field, sizeof *record->field)) return false;
     record->field = fields;
-    for (const struct step *step = shape->step; step < shape->step + shape->n_step; step++) {
+    for (size_t i = 0; i < shape->n_step; i++) {
+        const struct step *step = &shape->step[i];
         struct psa_str lead = { p, step->lead_n };
 
-        if ((size_t)(end - p) < step->lead_n || !same(p, shape->line + step->lead_at, step->lead_n)) return false;
+        if ((size_t)(end - p) < step->lead_n || !psa_bytes_are(p, shape->line + step->lead_at, step->lead_n)) return false;
         p += step->lead_n;
         if (step->kind == STEP_FIELD) {
             struct psa_field *field = &record->field[record->n_field++];
@@ -417,7 +408,7 @@ static bool predict(struct psa_decoder *decoder, const struct shape *shape, stru
             member->text = (struct psa_str){ value, (size_t)(p - value) };
         }
     }
-    if ((size_t)(end - p) != shape->tail.n || !same(p, shape->tail.p, shape->tail.n)) return false;
+    if ((size_t)(end - p) != shape->tail.n || !psa_bytes_are(p, shape->tail.p, shape->tail.n)) return false;
     record->fields_at = shape->fields_at;
     record->tail = (struct psa_str){ p, shape->tail.n };
     settle_arrays(decoder);
@@ -474,6 +465,8 @@ static bool learn_steps(struct shape *shape, struct psa_str line, const struct p
                              .shadowed = member->shadowed,
                              .number = is_number(member->text) };
 
+        /* fields twice: what the first holds counts against the limit, and only the general path counts it. */
+        if (member->id == PSA_M_FIELDS && i != record->fields_at) return false;
         if (!learn_step(shape, line, member->lead, member->name, member->text, like)) return false;
         if (i == record->fields_at && !learn_fields(shape, line, record)) return false;
     }

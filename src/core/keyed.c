@@ -6,7 +6,10 @@
 
 #include "core/buf.h"
 
-enum { FIRST_BUCKETS = 16 };
+enum {
+    FIRST_BUCKETS = 16,
+    MEMBERS_MAX = 32 /* of one slot in a state; no stage has as many */
+};
 
 struct psa_keyed {
     const struct psa_slot_type *type;
@@ -211,14 +214,26 @@ void psa_keyed_save(const struct psa_keyed *keyed, struct psa_buf *out)
     psa_buf_puts(out, "]");
 }
 
+static bool stands_in(struct psa_str name, const struct psa_str *seen, size_t n_seen)
+{
+    for (size_t i = 0; i < n_seen; i++)
+        if (psa_str_is(seen[i], name)) return true;
+    return false;
+}
+
+/* Each member once: a stage's load makes what it reads into, and need not ask whether it has made it already. */
 static bool load_slot(struct psa_keyed *keyed, struct psa_json *in)
 {
     struct psa_slot *slot = NULL;
-    struct psa_str name;
+    struct psa_str name, seen[MEMBERS_MAX];
+    size_t n_seen = 0;
     bool fresh, evicted;
 
     if (!psa_json_enter_object(in)) return false;
     while (psa_json_next_member(in, &name)) {
+        if (stands_in(name, seen, n_seen) || n_seen == MEMBERS_MAX)
+            return psa_json_refuse(in, "a member that stands there twice");
+        seen[n_seen++] = name;
         if (psa_str_eq(name, "key") && !slot) {
             struct psa_str key = psa_json_text(in);
 

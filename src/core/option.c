@@ -274,30 +274,32 @@ static void pad(struct psa_buf *out, size_t n)
 /* `text` broken at spaces into lines that start at HELP_COLUMN; `used` columns of the first are taken. */
 static void explain(struct psa_buf *out, size_t used, const char *text)
 {
-    size_t column;
+    size_t column = HELP_COLUMN;
+    bool first = true;
 
     if (used >= HELP_COLUMN) {
         psa_buf_puts(out, "\n");
         used = 0;
     }
     pad(out, HELP_COLUMN - used);
-    column = HELP_COLUMN;
-    while (*text) {
-        size_t word = strcspn(text, " ");
+    for (;;) {
+        size_t word;
 
-        if (column + word > HELP_WIDTH && column > HELP_COLUMN) {
+        text += strspn(text, " ");
+        word = strcspn(text, " ");
+        if (!word) break;
+        if (!first && column + 1 + word > HELP_WIDTH) {
             psa_buf_puts(out, "\n");
             pad(out, HELP_COLUMN);
             column = HELP_COLUMN;
+        } else if (!first) {
+            psa_buf_puts(out, " ");
+            column++;
         }
         psa_buf_put(out, text, word);
         column += word;
         text += word;
-        while (*text == ' ') {
-            psa_buf_puts(out, " ");
-            column++;
-            text++;
-        }
+        first = false;
     }
     psa_buf_puts(out, "\n");
 }

@@ -278,27 +278,29 @@ struct psa_str psa_field_key(struct psa_arena *arena, struct psa_str name)
 
 /* ---- encoding ------------------------------------------------------------------------------------------------------ */
 
-/* Spans waiting to be copied as one. */
+/* Where encoding writes, and a span waiting to be copied: spans side by side in memory become one. */
 struct run {
-    struct psa_buf *out;
+    char *out;
     const char *begin, *end;
 };
 
 static inline void flush_run(struct run *run)
 {
-    if (run->begin) psa_buf_put(run->out, run->begin, (size_t)(run->end - run->begin));
+    size_t n = (size_t)(run->end - run->begin);
+
+    if (n) memcpy(run->out, run->begin, n);
+    run->out += n;
     run->begin = run->end = NULL;
 }
 
 static inline void put(struct run *run, struct psa_str text)
 {
-    if (run->end == text.p && run->end) {
-        run->end += text.n;
-        return;
+    if (run->end != text.p) {
+        flush_run(run);
+        run->begin = text.p;
+        run->end = text.p;
     }
-    flush_run(run);
-    run->begin = text.p;
-    run->end = text.p + text.n;
+    run->end += text.n;
 }
 
 /* The lead of an element. One that has become its container's first stood behind a comma, where the brace is now. */
@@ -314,6 +316,16 @@ static inline void put_lead(struct run *run, struct psa_str lead, bool first)
     put(run, lead);
 }
 
+static void put_array(struct run *run, const double *value, size_t n)
+{
+    *run->out++ = '[';
+    for (size_t i = 0; i < n; i++) {
+        if (i) *run->out++ = ',';
+        run->out += psa_number_format(value[i], run->out);
+    }
+    *run->out++ = ']';
+}
+
 static void put_fields(struct run *run, const struct psa_record *record)
 {
     for (size_t i = 0; i < record->n_field; i++) {
@@ -325,17 +337,34 @@ static void put_fields(struct run *run, const struct psa_record *record)
             continue;
         }
         flush_run(run);
-        if (field->kind == PSA_NUMBER) psa_buf_number(run->out, field->number);
-        else if (field->kind == PSA_ARRAY) psa_buf_numbers(run->out, field->array, field->n_array);
-        else psa_buf_put(run->out, "null", 4);
+        if (field->kind == PSA_ARRAY) put_array(run, field->array, field->n_array);
+        else run->out += psa_number_format(field->kind == PSA_NUMBER ? field->number : NAN, run->out);
     }
     put(run, record->fields_tail);
 }
 
+/* Bytes that the record's text cannot exceed. */
+static size_t encoded_bound(const struct psa_record *record)
+{
+    size_t n = record->tail.n + record->fields_tail.n + 2;
+
+    for (size_t i = 0; i < record->n_member; i++)
+        n += record->member[i].lead.n + 1 + (i == record->fields_at ? 0 : record->member[i].text.n);
+    for (size_t i = 0; i < record->n_field; i++) {
+        const struct psa_field *field = &record->field[i];
+
+        n += field->lead.n + 1 + PSA_NUMBER_MAX;
+        if (field->text.p) n += field->text.n;
+        else if (field->kind == PSA_ARRAY) n += field->n_array * (PSA_NUMBER_MAX + 1);
+    }
+    return n;
+}
+
 void psa_encode(const struct psa_record *record, struct psa_buf *out)
 {
-    struct run run = { out, NULL, NULL };
+    struct run run = { psa_buf_room(out, encoded_bound(record)), NULL, NULL };
 
+    if (!run.out) return;
     for (size_t i = 0; i < record->n_member; i++) {
         put_lead(&run, record->member[i].lead, i == 0);
         if (i == record->fields_at) put_fields(&run, record);
@@ -343,7 +372,8 @@ void psa_encode(const struct psa_record *record, struct psa_buf *out)
     }
     put(&run, record->tail);
     flush_run(&run);
-    psa_buf_put(out, "\n", 1);
+    *run.out++ = '\n';
+    out->n = (size_t)(run.out - out->p);
 }
 
 /* ---- storing ------------------------------------------------------------------------------------------------------- */

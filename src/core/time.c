@@ -1,8 +1,8 @@
 /*
  * time.c - ISO 8601 and epoch numbers to nanoseconds and back, in integer arithmetic only.
  *
- * The calendar is Howard Hinnant's: years begin in March so that the leap day is a year's last, and 400 years are an era
- * of 146097 days. His algorithms are exact over all dates that int64 nanoseconds can name.
+ * The calendar is Howard Hinnant's: years begin in March so that the leap day is a year's last, and 400 years are an
+ * era of 146097 days. His algorithms are exact over all dates that int64 nanoseconds can name.
  */
 #include "core/time.h"
 
@@ -17,13 +17,13 @@ struct cursor {
     const char *p, *end;
 };
 
-/* ---- the calendar --------------------------------------------------------------------------------------------- */
+/* ---- the calendar ------------------------------------------------------------------------------------------------ */
 
 int64_t psa_time_days_from_civil(int64_t year, int month, int day)
 {
     year -= month <= 2;
     const int64_t era = (year >= 0 ? year : year - 399) / 400;
-    const int64_t year_of_era = year - era * 400;                                   /* [0, 399] */
+    const int64_t year_of_era = year - era * 400;                                         /* [0, 399] */
     const int64_t day_of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1; /* [0, 365] */
     const int64_t day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
 
@@ -67,7 +67,7 @@ static bool join(int64_t seconds, int64_t fraction_ns, int64_t *ns)
     return true;
 }
 
-/* ---- reading ISO 8601 ------------------------------------------------------------------------------------------- */
+/* ---- reading ISO 8601 -------------------------------------------------------------------------------------------- */
 
 static bool is_digit(char c)
 {
@@ -77,12 +77,10 @@ static bool is_digit(char c)
 /* Exactly n digits. */
 static bool take_digits(struct cursor *in, int n, int *value)
 {
-    if (in->end - in->p < n)
-        return false;
+    if (in->end - in->p < n) return false;
     *value = 0;
     for (int i = 0; i < n; i++) {
-        if (!is_digit(in->p[i]))
-            return false;
+        if (!is_digit(in->p[i])) return false;
         *value = *value * 10 + (in->p[i] - '0');
     }
     in->p += n;
@@ -91,8 +89,7 @@ static bool take_digits(struct cursor *in, int n, int *value)
 
 static bool take_char(struct cursor *in, char c)
 {
-    if (in->p == in->end || *in->p != c)
-        return false;
+    if (in->p == in->end || *in->p != c) return false;
     in->p++;
     return true;
 }
@@ -104,8 +101,7 @@ static bool take_date(struct cursor *in, int64_t *days)
     if (!take_digits(in, 4, &year) || !take_char(in, '-') || !take_digits(in, 2, &month) || !take_char(in, '-') ||
         !take_digits(in, 2, &day))
         return false;
-    if (month < 1 || month > 12 || day < 1 || day > days_in_month(year, month))
-        return false;
+    if (month < 1 || month > 12 || day < 1 || day > days_in_month(year, month)) return false;
     *days = psa_time_days_from_civil(year, month, day);
     return true;
 }
@@ -116,12 +112,9 @@ static bool take_fraction(struct cursor *in, int64_t *fraction_ns)
     int64_t scale = PSA_NS_PER_SECOND / 10;
 
     *fraction_ns = 0;
-    if (!take_char(in, '.') && !take_char(in, ','))
-        return true;
-    if (in->p == in->end || !is_digit(*in->p))
-        return false;
-    for (; in->p != in->end && is_digit(*in->p); in->p++, scale /= 10)
-        *fraction_ns += scale * (*in->p - '0');
+    if (!take_char(in, '.') && !take_char(in, ',')) return true;
+    if (in->p == in->end || !is_digit(*in->p)) return false;
+    for (; in->p != in->end && is_digit(*in->p); in->p++, scale /= 10) *fraction_ns += scale * (*in->p - '0');
     return true;
 }
 
@@ -130,12 +123,9 @@ static bool take_clock(struct cursor *in, int64_t *seconds, int64_t *fraction_ns
     int hour, minute, second = 0;
 
     *fraction_ns = 0;
-    if (!take_digits(in, 2, &hour) || !take_char(in, ':') || !take_digits(in, 2, &minute))
-        return false;
-    if (take_char(in, ':') && (!take_digits(in, 2, &second) || !take_fraction(in, fraction_ns)))
-        return false;
-    if (hour > 23 || minute > 59 || second > 60)
-        return false;
+    if (!take_digits(in, 2, &hour) || !take_char(in, ':') || !take_digits(in, 2, &minute)) return false;
+    if (take_char(in, ':') && (!take_digits(in, 2, &second) || !take_fraction(in, fraction_ns))) return false;
+    if (hour > 23 || minute > 59 || second > 60) return false;
     *seconds = (int64_t)hour * 3600 + minute * 60 + second;
     return true;
 }
@@ -146,20 +136,15 @@ static bool take_zone(struct cursor *in, int64_t *offset_seconds)
     int hour, minute = 0;
 
     *offset_seconds = 0;
-    if (in->p == in->end || take_char(in, 'Z') || take_char(in, 'z'))
-        return true;
+    if (in->p == in->end || take_char(in, 'Z') || take_char(in, 'z')) return true;
     const bool west = *in->p == '-';
-    if (!take_char(in, '+') && !take_char(in, '-'))
-        return false;
-    if (!take_digits(in, 2, &hour))
-        return false;
+    if (!take_char(in, '+') && !take_char(in, '-')) return false;
+    if (!take_digits(in, 2, &hour)) return false;
     if (in->p != in->end) {
         (void)take_char(in, ':');
-        if (!take_digits(in, 2, &minute))
-            return false;
+        if (!take_digits(in, 2, &minute)) return false;
     }
-    if (hour > 23 || minute > 59)
-        return false;
+    if (hour > 23 || minute > 59) return false;
     *offset_seconds = ((int64_t)hour * 3600 + minute * 60) * (west ? -1 : 1);
     return true;
 }
@@ -169,20 +154,16 @@ bool psa_time_parse_iso(const char *p, const char *end, int64_t *ns)
     struct cursor in = { p, end };
     int64_t days, seconds = 0, fraction_ns = 0, offset_seconds = 0;
 
-    if (!take_date(&in, &days))
-        return false;
+    if (!take_date(&in, &days)) return false;
     if (in.p != in.end) {
-        if (!take_char(&in, 'T') && !take_char(&in, 't') && !take_char(&in, ' '))
-            return false;
-        if (!take_clock(&in, &seconds, &fraction_ns) || !take_zone(&in, &offset_seconds))
-            return false;
+        if (!take_char(&in, 'T') && !take_char(&in, 't') && !take_char(&in, ' ')) return false;
+        if (!take_clock(&in, &seconds, &fraction_ns) || !take_zone(&in, &offset_seconds)) return false;
     }
-    if (in.p != in.end)
-        return false;
+    if (in.p != in.end) return false;
     return join(days * SECONDS_PER_DAY + seconds - offset_seconds, fraction_ns, ns);
 }
 
-/* ---- reading epoch numbers -------------------------------------------------------------------------------------- */
+/* ---- reading epoch numbers --------------------------------------------------------------------------------------- */
 
 /* The parts of `-12.5e3`. */
 struct decimal {
@@ -198,26 +179,21 @@ static struct digits take_run(struct cursor *in)
 {
     struct digits run = { in->p, 0 };
 
-    while (in->p != in->end && is_digit(*in->p))
-        in->p++;
+    while (in->p != in->end && is_digit(*in->p)) in->p++;
     run.n = in->p - run.p;
     return run;
 }
 
 static bool take_exponent(struct cursor *in, struct decimal *number)
 {
-    if (!take_char(in, 'e') && !take_char(in, 'E'))
-        return true;
+    if (!take_char(in, 'e') && !take_char(in, 'E')) return true;
     const bool minus = take_char(in, '-');
-    if (!minus)
-        (void)take_char(in, '+');
+    if (!minus) (void)take_char(in, '+');
     const struct digits run = take_run(in);
-    if (run.n == 0)
-        return false;
+    if (run.n == 0) return false;
     for (int64_t i = 0; i < run.n && number->exponent < EXPONENT_MAX; i++)
         number->exponent = number->exponent * 10 + (run.p[i] - '0');
-    if (minus)
-        number->exponent = -number->exponent;
+    if (minus) number->exponent = -number->exponent;
     number->has_exponent = true;
     return true;
 }
@@ -228,12 +204,10 @@ static bool take_decimal(struct cursor *in, struct decimal *number)
     number->negative = take_char(in, '-');
     number->whole = take_run(in);
     number->fraction.p = in->p;
-    if (number->whole.n == 0)
-        return false;
+    if (number->whole.n == 0) return false;
     if (take_char(in, '.')) {
         number->fraction = take_run(in);
-        if (number->fraction.n == 0)
-            return false;
+        if (number->fraction.n == 0) return false;
     }
     return take_exponent(in, number) && in->p == in->end;
 }
@@ -255,14 +229,11 @@ static bool shifted(const struct decimal *number, int64_t shift, uint64_t *magni
     *rest = false;
     for (int64_t i = 0; i < n; i++) {
         const char c = i < number->whole.n ? number->whole.p[i] : number->fraction.p[i - number->whole.n];
-        if (i >= cut)
-            *rest |= c != '0';
-        else if (!push_digit(magnitude, c - '0'))
-            return false;
+        if (i >= cut) *rest |= c != '0';
+        else if (!push_digit(magnitude, c - '0')) return false;
     }
     for (int64_t i = n; i < cut && *magnitude != 0; i++) {
-        if (!push_digit(magnitude, 0))
-            return false;
+        if (!push_digit(magnitude, 0)) return false;
     }
     return true;
 }
@@ -275,19 +246,15 @@ bool psa_time_parse_epoch(const char *p, const char *end, int64_t unit_ns, int64
     uint64_t magnitude;
     bool rest;
 
-    if (!take_decimal(&in, &number))
-        return false;
-    for (; unit_ns > 1; unit_ns /= 10)
-        shift++;
-    if (!shifted(&number, shift + number.exponent, &magnitude, &rest) || (number.has_exponent && rest))
-        return false;
-    if (magnitude > (uint64_t)INT64_MAX + number.negative)
-        return false;
+    if (!take_decimal(&in, &number)) return false;
+    for (; unit_ns > 1; unit_ns /= 10) shift++;
+    if (!shifted(&number, shift + number.exponent, &magnitude, &rest) || (number.has_exponent && rest)) return false;
+    if (magnitude > (uint64_t)INT64_MAX + number.negative) return false;
     *ns = number.negative ? (int64_t)(0 - magnitude) : (int64_t)magnitude;
     return true;
 }
 
-/* ---- writing ---------------------------------------------------------------------------------------------------- */
+/* ---- writing ----------------------------------------------------------------------------------------------------- */
 
 /* value in exactly n digits. */
 static char *put_digits(char *out, int64_t value, int n)
@@ -307,13 +274,10 @@ static char *put_char(char *out, char c)
 
 static char *put_fraction(char *out, int64_t fraction_ns)
 {
-    if (fraction_ns == 0)
-        return out;
+    if (fraction_ns == 0) return out;
     out = put_char(out, '.');
-    if (fraction_ns % 1000000 == 0)
-        return put_digits(out, fraction_ns / 1000000, 3);
-    if (fraction_ns % 1000 == 0)
-        return put_digits(out, fraction_ns / 1000, 6);
+    if (fraction_ns % 1000000 == 0) return put_digits(out, fraction_ns / 1000000, 3);
+    if (fraction_ns % 1000 == 0) return put_digits(out, fraction_ns / 1000, 6);
     return put_digits(out, fraction_ns, 9);
 }
 

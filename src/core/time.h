@@ -28,9 +28,9 @@ bool psa_time_parse_iso(const char *p, const char *end, int64_t *ns);
 
 /*
  * Read all of [p, end) as a decimal number of units since 1970: `-?digits[.digits][(e|E)[+-]digits]`. unit_ns is the
- * unit's length in nanoseconds, a power of ten (1000000000: seconds, 1000000: milliseconds, 1). The reading is exact: no
- * double is involved. A fraction finer than a nanosecond is rounded towards zero; with an exponent the number must be a
- * whole number of nanoseconds. false, *ns untouched: it is none, or does not fit.
+ * unit's length in nanoseconds, a power of ten (1000000000: seconds, 1000000: milliseconds, 1). The reading is exact:
+ * no double is involved. A fraction finer than a nanosecond is rounded towards zero; with an exponent the number must
+ * be a whole number of nanoseconds. false, *ns untouched: it is none, or does not fit.
  */
 bool psa_time_parse_epoch(const char *p, const char *end, int64_t unit_ns, int64_t *ns);
 

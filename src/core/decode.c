@@ -35,6 +35,7 @@ struct step {
     bool shadowed;
     bool number; /* the value was a number */
     uint32_t lead_at, lead_n, value_at, value_n;
+    uint32_t run_n; /* bytes from the lead on that are likely the same again: up to the next number */
     uint32_t name_at; /* of the name within the lead, when it has no escapes */
     struct psa_str name;
 };
@@ -331,14 +332,13 @@ static struct psa_field *next_field(struct psa_record *record)
 static inline const char *predicted_member(const struct psa_decoder *decoder, const struct shape *shape,
                                            const struct step *step, const char *p, const char *end)
 {
-    const char *digits = p;
+    const char *digits;
 
-    if ((size_t)(end - p) > step->value_n && psa_bytes_are(p, shape->line + step->value_at, step->value_n) &&
-        (!step->number || strchr(",}] \t\r", p[step->value_n])))
-        return p + step->value_n;
     if (step->number && p < end && *p != '0') { /* the plain integers of timestamp_ns and seq */
-        while (digits < end && (unsigned char)(*digits - '0') < 10) digits++;
+        digits = psa_digits_skip(p, end);
         if (digits > p && digits < end && *digits != '.' && *digits != 'e' && *digits != 'E') return digits;
+    } else if ((size_t)(end - p) > step->value_n && psa_bytes_are(p, shape->line + step->value_at, step->value_n)) {
+        return p + step->value_n;
     }
     return psa_json_value(p, end, (int)decoder->limits.depth - 1, NULL);
 }
@@ -362,56 +362,76 @@ static inline struct psa_str name_of(const struct step *step, const char *lead)
     return step->name.p ? step->name : (struct psa_str){ lead + step->name_at, step->name.n };
 }
 
+/* Room in the record for everything that a line of this shape has. */
+static bool reserve_for(struct psa_record *record, const struct shape *shape)
+{
+    void *members = record->member, *fields = record->field;
+    bool ok = reserve(&members, shape->n_step, &record->cap_member, sizeof *record->member);
+
+    record->member = members;
+    ok = ok && reserve(&fields, shape->n_step, &record->cap_field, sizeof *record->field);
+    record->field = fields;
+    return ok;
+}
+
+/* The value of one step at p, into the record: the byte behind it, or NULL where the shape does not fit. Up to `trusted`
+ * the line has been found the same as the shape's. */
+static inline const char *predicted_step(struct psa_decoder *decoder, const struct shape *shape, const struct step *step,
+                                         struct psa_str lead, const char *trusted, const char *end)
+{
+    struct psa_record *record = &decoder->record;
+    const char *p = lead.p + lead.n, *value = p;
+    struct psa_member *member;
+    struct psa_field *field;
+
+    if (step->kind == STEP_FIELD) {
+        field = &record->field[record->n_field++];
+        field->lead = lead;
+        field->name = name_of(step, lead.p);
+        field->shadowed = step->shadowed;
+        return predicted_field(decoder, step, p, end, field);
+    }
+    if (step->kind == STEP_FIELDS_CLOSE) {
+        member = &record->member[shape->fields_at];
+        record->fields_tail = lead;
+        member->text = (struct psa_str){ member->lead.p + member->lead.n, 0 };
+        member->text.n = (size_t)(p - member->text.p);
+        return p;
+    }
+    member = &record->member[record->n_member++];
+    member->lead = lead;
+    member->name = name_of(step, lead.p);
+    member->id = step->id;
+    member->shadowed = step->shadowed;
+    if (step->kind == STEP_FIELDS_OPEN) return p;
+    p = p + step->value_n <= trusted ? p + step->value_n : predicted_member(decoder, shape, step, p, end);
+    if (p) member->text = (struct psa_str){ value, (size_t)(p - value) };
+    return p;
+}
+
 /* Fill the record from the line if it has this shape. */
 static bool predict(struct psa_decoder *decoder, const struct shape *shape, struct psa_str line)
 {
     struct psa_record *record = &decoder->record;
-    const char *p = line.p, *end = line.p + line.n;
-    void *members = record->member, *fields = record->field;
+    const char *p = line.p, *end = line.p + line.n, *trusted = line.p;
 
     start_record(decoder);
-    if (!reserve(&members, shape->n_step, &record->cap_member, sizeof *record->member)) return false;
-    record->member = members;
-    if (!reserve(&fields, shape->n_step, &record->cap_field, sizeof *record->field)) return false;
-    record->field = fields;
-    for (size_t i = 0; i < shape->n_step; i++) {
-        const struct step *step = &shape->step[i];
-        struct psa_str lead = { p, step->lead_n };
+    if (!reserve_for(record, shape)) return false;
+    for (const struct step *step = shape->step; step < shape->step + shape->n_step; step++) {
+        const char *old = shape->line + step->lead_at;
 
-        if ((size_t)(end - p) < step->lead_n || !psa_bytes_are(p, shape->line + step->lead_at, step->lead_n)) return false;
-        p += step->lead_n;
-        if (step->kind == STEP_FIELD) {
-            struct psa_field *field = &record->field[record->n_field++];
-
-            field->lead = lead;
-            field->name = name_of(step, lead.p);
-            field->shadowed = step->shadowed;
-            p = predicted_field(decoder, step, p, end, field);
-            if (!p) return false;
-        } else if (step->kind == STEP_FIELDS_CLOSE) {
-            struct psa_member *member = &record->member[shape->fields_at];
-
-            record->fields_tail = lead;
-            member->text = (struct psa_str){ member->lead.p + member->lead.n, 0 };
-            member->text.n = (size_t)(p - member->text.p);
-        } else {
-            struct psa_member *member = &record->member[record->n_member++];
-            const char *value = p;
-
-            member->lead = lead;
-            member->name = name_of(step, lead.p);
-            member->id = step->id;
-            member->shadowed = step->shadowed;
-            if (step->kind == STEP_FIELDS_OPEN) continue;
-            p = predicted_member(decoder, shape, step, p, end);
-            if (!p) return false;
-            member->text = (struct psa_str){ value, (size_t)(p - value) };
-        }
+        if (p >= trusted && (size_t)(end - p) >= step->run_n && psa_bytes_are(p, old, step->run_n))
+            trusted = p + step->run_n;
+        if (p + step->lead_n > trusted &&
+            ((size_t)(end - p) < step->lead_n || !psa_bytes_are(p, old, step->lead_n)))
+            return false;
+        p = predicted_step(decoder, shape, step, (struct psa_str){ p, step->lead_n }, trusted, end);
+        if (!p) return false;
     }
     if ((size_t)(end - p) != shape->tail.n || !psa_bytes_are(p, shape->tail.p, shape->tail.n)) return false;
     record->fields_at = shape->fields_at;
     record->tail = (struct psa_str){ p, shape->tail.n };
-    settle_arrays(decoder);
+    if (decoder->n_sample) settle_arrays(decoder);
     return true;
 }
 
@@ -473,6 +493,22 @@ static bool learn_steps(struct shape *shape, struct psa_str line, const struct p
     return true;
 }
 
+/* How far from each step on the line is likely to be the same again: through every value up to the next number. */
+static void find_runs(struct shape *shape)
+{
+    uint32_t behind = 0; /* the end of the run that the next step starts, 0: it starts anew with its own lead */
+
+    for (size_t i = shape->n_step; i-- > 0;) {
+        struct step *step = &shape->step[i];
+        uint32_t lead_end = step->lead_at + step->lead_n;
+        bool varies = step->kind == STEP_FIELD || (step->kind == STEP_MEMBER && step->number);
+
+        if (varies) behind = lead_end;
+        else if (!behind) behind = step->kind == STEP_MEMBER ? step->value_at + step->value_n : lead_end;
+        step->run_n = behind - step->lead_at;
+    }
+}
+
 /* Keep the shape of the line just decoded, in place of the one that was learnt longest ago. */
 static void learn(struct psa_decoder *decoder, struct psa_str line)
 {
@@ -490,6 +526,7 @@ static void learn(struct psa_decoder *decoder, struct psa_str line)
     shape->n_step = 0;
     psa_arena_reset(&shape->arena);
     if (!learn_steps(shape, line, record)) return;
+    find_runs(shape);
     shape->fields_at = record->fields_at;
     shape->tail = (struct psa_str){ copy + (record->tail.p - line.p), record->tail.n };
     shape->used = true;

@@ -148,11 +148,11 @@ size_t psa_number_format(double value, char out[PSA_NUMBER_MAX])
         *p++ = '-';
         value = -value;
     }
-    if (value < 9007199254740992.0 && value == static_cast<double>(static_cast<int64_t>(value)))
+    small = value < 1 && value >= 1e-6;
+    if (!small && value < 9007199254740992.0 && value == static_cast<double>(static_cast<int64_t>(value)))
         return static_cast<size_t>(std::to_chars(p, p + 20, static_cast<int64_t>(value)).ptr - out);
 
     text = p;
-    small = value < 1 && value >= 1e-6;
     if (small) {
         zeros = zeros_behind_point(value);
         memcpy(p, "0.000000", 8);
@@ -243,6 +243,13 @@ bool psa_int_parse(const char *p, const char *end, int64_t *value)
         return false;
     *value = static_cast<int64_t>(digits > p ? 0 - magnitude : magnitude);
     return true;
+}
+
+const char *psa_digits_skip(const char *p, const char *end)
+{
+    uint64_t mantissa = 0;
+
+    return take_digits(p, end, &mantissa);
 }
 
 bool psa_number_parse(const char *p, const char *end, double *value)

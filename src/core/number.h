@@ -41,6 +41,9 @@ bool psa_number_parse(const char *p, const char *end, double *value);
  * where its own exact path does not reach. */
 double psa_number_round(const char *p, const char *end, bool *finite);
 
+/* The byte behind the decimal digits that start at p. */
+const char *psa_digits_skip(const char *p, const char *end);
+
 #ifdef __cplusplus
 }
 #endif

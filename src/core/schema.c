@@ -37,7 +37,10 @@ size_t psa_schema_map(const struct psa_schema *schema, const struct psa_record *
     size_t found = 0, hint = 0;
 
     for (size_t i = 0; i < schema->n; i++) {
-        field[i] = psa_record_field(record, schema->name[i], hint);
+        struct psa_field *likely = record->field + hint;
+
+        if (hint < record->n_field && !likely->shadowed && psa_str_is(likely->name, schema->name[i])) field[i] = likely;
+        else field[i] = psa_record_field(record, schema->name[i], hint);
         if (!field[i]) continue;
         hint = (size_t)(field[i] - record->field) + 1;
         found++;

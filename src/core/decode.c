@@ -244,7 +244,9 @@ static bool read_time(struct psa_record *record, const struct psa_member *member
 
     if (psa_str_eq(member->text, "null")) return true;
     record->has_time = true;
-    if (member->id == PSA_M_TIMESTAMP_NS) return psa_int_parse(p, end, &record->timestamp_ns);
+    if (member->id == PSA_M_TIMESTAMP_NS) /* jq prints a round one as 1.71e+18: as good, when it is whole */
+        return psa_int_parse(p, end, &record->timestamp_ns) ||
+               (memchr(p, 'e', member->text.n) && psa_time_parse_epoch(p, end, 1, &record->timestamp_ns));
     if (member->id == PSA_M_TS_MS) return psa_time_parse_epoch(p, end, 1000000, &record->timestamp_ns);
     if (string) return psa_time_parse_iso(p + 1, end - 1, &record->timestamp_ns);
     return psa_time_parse_epoch(p, end, 1000000000, &record->timestamp_ns);

@@ -1,0 +1,68 @@
+/*
+ * ecod.h - streaming ECOD: how far out each value lies in its column's own distribution, without parameters.
+ *
+ * Z. Li, Y. Zhao, X. Hu, N. Botta, C. Ionescu, G. Chen, "ECOD: Unsupervised Outlier Detection Using Empirical Cumulative
+ * Distribution Functions", IEEE TKDE 35(12), 2022, DOI 10.1109/TKDE.2022.3159580, as the library PyOD computes it. For
+ * column j with n values, the newest x among them,
+ *
+ *     U_left = -ln(#{x_k <= x} / n),   U_right = -ln(#{x_k >= x} / n)
+ *     O_j = max(U_left, U_right), or U_left + U_right where the column's sample skewness is exactly 0
+ *     score = sum over j of O_j
+ *
+ * PyOD takes the maximum per column, the paper that of three sums over the columns; psa follows PyOD. The rows are the
+ * last `horizon` ones, the newest included. Each update costs O(log horizon) a column, expected and amortised; a column
+ * that stays exactly symmetric costs O(horizon). Memory: 28 + 20 n_columns bytes a row held.
+ */
+#ifndef PSA_MODEL_ECOD_H
+#define PSA_MODEL_ECOD_H
+
+#include "model/order_set.h"
+
+/* Power sums of a column about a shift, with bounds on their rounding errors: they tell cheaply that a skewness is not 0;
+ * where they cannot, the column is summed anew. */
+struct psa_ecod_moments {
+    double shift;
+    double sum[3], error[3]; /* of (x - shift)^1, ^2, ^3 */
+    size_t updates;          /* since the sums were made anew */
+};
+
+struct psa_ecod {
+    size_t n_columns;
+    size_t horizon;               /* rows; 0: all */
+    uint64_t seen;                /* rows so far; row r lies in slot r, or r modulo horizon */
+    struct psa_order_set *column; /* [n_columns]; also the ring of rows: value[slot], NaN for a null */
+    struct psa_ecod_moments *moments;
+    struct psa_order_set scores; /* the rows' own scores, in the same slots */
+    double *contribution;        /* [n_columns], O_j of the newest row */
+};
+
+/* What an update says about its row. */
+struct psa_ecod_verdict {
+    double raw;       /* the row's score */
+    size_t reference; /* how many earlier scores it was judged by; 0: the members below mean nothing */
+    double threshold; /* percentile 100 (1 - contamination) of the reference */
+    double score;     /* anomaly_score, tail.h: 0 .. 1, 0.5 at the threshold */
+    bool is_anomaly;  /* raw > threshold */
+};
+
+/* 0, or -1 when memory is out. The struct owns its arrays. */
+int psa_ecod_init(struct psa_ecod *ecod, size_t n_columns, size_t horizon);
+void psa_ecod_free(struct psa_ecod *ecod);
+
+/*
+ * Take in the next row, n_columns values, NaN for a null (which adds nothing and does not enter its column), and judge it.
+ * contamination is 0 < c < 1. ecod->contribution then holds each column's part of the raw score. 0, or -1 when memory is
+ * out or the row number has outgrown an unbounded horizon (4e9 rows); nothing has changed then.
+ */
+int psa_ecod_update(struct psa_ecod *ecod, const double *row, double contamination, struct psa_ecod_verdict *verdict);
+
+/* The rows held, 0 the oldest: their values and scores, for saving. */
+size_t psa_ecod_held(const struct psa_ecod *ecod);
+double psa_ecod_value(const struct psa_ecod *ecod, size_t i, size_t column);
+double psa_ecod_past_score(const struct psa_ecod *ecod, size_t i);
+
+/* Fill a fresh one with saved rows, the oldest first; before the first, set seen to the number of rows before it. Whatever
+ * follows is bit for bit as if the stream had not been interrupted. 0, or -1 when memory is out. */
+int psa_ecod_restore(struct psa_ecod *ecod, const double *row, double score);
+
+#endif

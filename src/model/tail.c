@@ -1,0 +1,90 @@
+/* tail.c - see tail.h. */
+#include "model/tail.h"
+
+#include <math.h>
+
+#define LEAST_SCALE 1e-9 /* of the tail's start: below this the top tenth of the scores is one value */
+
+double psa_tail_score(double ln_p, double ln_p_threshold)
+{
+    double most = log(PSA_TAIL_P0_MAX);
+
+    return 1.0 - exp2(-ln_p / (ln_p_threshold < most ? ln_p_threshold : most));
+}
+
+static double tail_ln_p(const struct psa_tail *tail, double score)
+{
+    double least = LEAST_SCALE * (fabs(tail->start) > LEAST_SCALE ? fabs(tail->start) : LEAST_SCALE);
+
+    return log(1.0 - PSA_TAIL_LEVEL) - (score - tail->start) / (tail->scale > least ? tail->scale : least);
+}
+
+/* ln(1 - F) of a score between two neighbouring reference scores a < score <= b at the levels u and v. */
+static double body_ln_p(double a, double b, double u, double v, double score)
+{
+    return log1p(-(u + (v - u) * ((score - a) / (b - a))));
+}
+
+double psa_tail_table_ln_p(const struct psa_tail_table *table, double score)
+{
+    size_t from = 0, to = table->n; /* the first entry that is not below the score */
+
+    if (score >= table->tail.start) return tail_ln_p(&table->tail, score);
+    while (from < to) {
+        size_t middle = from + (to - from) / 2;
+
+        if (table->score[middle] < score) from = middle + 1;
+        else to = middle;
+    }
+    if (from == 0) return 0.0;
+    if (from == table->n) /* a table that ends before the tail starts: no psa-train makes one */
+        return log(1.0 - PSA_TAIL_LEVEL);
+    return body_ln_p(table->score[from - 1], table->score[from], table->level[from - 1], table->level[from], score);
+}
+
+struct psa_tail psa_tail_of_set(const struct psa_order_set *set)
+{
+    struct psa_tail tail = { psa_order_set_quantile(set, PSA_TAIL_LEVEL), 0.0 };
+    size_t rank = psa_order_set_up_to(set, tail.start), above = psa_order_set_count(set) - rank;
+
+    if (above > 0) tail.scale = psa_order_set_sum_from(set, rank) / (double)above - tail.start;
+    return tail;
+}
+
+double psa_tail_set_ln_p(const struct psa_order_set *set, const struct psa_tail *tail, double score)
+{
+    size_t rank;
+    double last;
+
+    if (score >= tail->start) return tail_ln_p(tail, score);
+    rank = psa_order_set_below(set, score);
+    if (rank == 0) return 0.0;
+    last = (double)(psa_order_set_count(set) - 1); /* > 0: a score above one and below q90 has two around it */
+    return body_ln_p(psa_order_set_select(set, rank - 1), psa_order_set_select(set, rank), (double)(rank - 1) / last,
+                     (double)rank / last, score);
+}
+
+double psa_tail_quantile(const double *sorted, size_t n, double level)
+{
+    double at = (double)(n - 1) * level;
+    size_t k = (size_t)at;
+
+    return k + 1 < n ? psa_order_between(sorted[k], sorted[k + 1], at - (double)k) : sorted[n - 1];
+}
+
+void psa_tail_table_make(struct psa_tail_table *table, const double *sorted, size_t n)
+{
+    static const double fine[] = { 0.995, 0.999, 0.9995, 0.9999, 1.0 };
+    double excess = 0.0;
+    size_t above = 0;
+
+    table->n = PSA_TAIL_LEVELS;
+    for (size_t i = 0; i < PSA_TAIL_LEVELS; i++) {
+        table->level[i] = i < 100 ? (double)i / 100.0 : fine[i - 100];
+        table->score[i] = psa_tail_quantile(sorted, n, table->level[i]);
+    }
+    table->tail.start = psa_tail_quantile(sorted, n, PSA_TAIL_LEVEL);
+    while (above < n && sorted[n - 1 - above] > table->tail.start)
+        excess += sorted[n - 1 - above++] - table->tail.start;
+    table->tail.scale = above > 0 ? excess / (double)above : 0.0;
+}

@@ -45,6 +45,8 @@ const struct psa_option psa_node_option_table[] = {
       .offset = offsetof(struct psa_node_options, state_every_ns),
       .metavar = "TIME",
       .initial = "0",
+      .min = 0,
+      .max = 9e18,
       .free_of_state = true,
       .help = "save the state that often too; 0: only at the end" },
     { .name = "stats",
@@ -129,9 +131,12 @@ int psa_node_state_text(struct psa_node *node, struct psa_buf *out, struct psa_e
 
 static int refuse_state(const struct psa_node *node, const char *what, struct psa_str was, struct psa_error *error)
 {
+    struct psa_str is = psa_buf_str(&node->canonical);
+
     return psa_fail(error, PSA_EXIT_PERMANENT,
-                    "the state is of another %s ('%.*s') than this run's %s; move the file away to start afresh", what,
-                    (int)was.n, was.p ? was.p : "", node->stage->name);
+                    "the state is of another %s: it was '%.*s', this is %s '%.*s'; move the file away to start afresh",
+                    what, was.n < 300 ? (int)was.n : 300, was.p ? was.p : "", node->stage->name,
+                    is.n < 300 ? (int)is.n : 300, is.p ? is.p : "");
 }
 
 static int load_members(struct psa_node *node, struct psa_json *in, struct psa_error *error)
@@ -496,8 +501,11 @@ struct psa_str psa_node_key(struct psa_node *node, struct psa_record *record)
 
 const char *psa_key_show(struct psa_str key, char out[128])
 {
-    size_t n = key.n < 127 ? key.n : 127;
+    size_t n;
 
+    if (key.n && key.p[0] == key_separator) key.p++, key.n--; /* no sensor_type */
+    if (key.n && key.p[key.n - 1] == key_separator) key.n--;  /* no sensor_id */
+    n = key.n < 127 ? key.n : 127;
     for (size_t i = 0; i < n; i++) out[i] = key.p[i] == key_separator ? '/' : key.p[i];
     out[n] = 0;
     return out;

@@ -248,6 +248,7 @@ int psa_options_parse(const struct psa_option_set *set, size_t n_set, int argc, 
         }
         if (found == '?' || found == ':') return fail_usage(argv, found, error);
         i = option_at(&merged, found);
+        if (i == PSA_NO_INDEX) return fail_usage(argv, found, error);
         if (store(merged.option[i], merged.config[i], optarg, error) != 0) return -1;
         used[i] = true;
         given[i] = optarg;

@@ -258,6 +258,7 @@ static int open_chain(struct run *run, struct psa_error *error)
 
     for (size_t i = run->n_node; i-- > 0;) {
         if (psa_node_open(&run->node[i], &run->world, next, error) != 0) return -1;
+        if (run->node[i].options.state && psa_file_check_folder(run->node[i].options.state, error) != 0) return -1;
         next = psa_node_sink(&run->node[i]);
         if (run->node[i].options.state && run->node[i].options.state_every_ns > 0 &&
             (!run->state_every_ns || run->node[i].options.state_every_ns < run->state_every_ns))

@@ -110,7 +110,7 @@ static int parse_pipeline(struct pipeline *pipeline, const char *p, struct psa_e
     }
 }
 
-/* Options of psa-run itself stand before the pipeline, as in env(1): what follows it are files. */
+/* The first operand is the pipeline, the others are files. */
 static int run(struct pipeline *pipeline, int argc, char **argv, struct psa_error *error)
 {
     static const char usage[] = "[options] 'STAGE [options] | STAGE [options] ...' [file ...]";

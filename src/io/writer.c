@@ -57,13 +57,28 @@ int psa_writer_close(struct psa_writer *writer, struct psa_error *error)
 
 /* ---- whole files ------------------------------------------------------------------------------------------------------ */
 
-static int sync_folder_of(const char *path, struct psa_error *error)
+static void folder_of(const char *path, char folder[PATH_MAX])
 {
     const char *slash = strrchr(path, '/');
-    char folder[PATH_MAX] = ".";
+
+    snprintf(folder, PATH_MAX, "%.*s", !slash ? 1 : slash == path ? 1 : (int)(slash - path), slash ? path : ".");
+}
+
+int psa_file_check_folder(const char *path, struct psa_error *error)
+{
+    char folder[PATH_MAX];
+
+    folder_of(path, folder);
+    if (access(folder, W_OK | X_OK) == 0) return 0;
+    return psa_fail(error, PSA_EXIT_PERMANENT, "%s: cannot be written there: %s: %s", path, folder, strerror(errno));
+}
+
+static int sync_folder_of(const char *path, struct psa_error *error)
+{
+    char folder[PATH_MAX];
     int fd, status = 0;
 
-    if (slash) snprintf(folder, sizeof folder, "%.*s", slash == path ? 1 : (int)(slash - path), path);
+    folder_of(path, folder);
     fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0 || (fsync(fd) != 0 && errno != EINVAL))
         status = psa_fail(error, PSA_EXIT_RUNTIME, "%s: cannot sync the folder: %s", folder, strerror(errno));

@@ -29,6 +29,8 @@ int psa_write_all(int fd, const char *name, const char *p, size_t n, struct psa_
 
 /* Replace the file at path by text, whole or not at all: temporary file beside it, fsync, rename, fsync of the folder. */
 int psa_file_replace(const char *path, struct psa_str text, struct psa_error *error);
+/* Can a file be made beside path? Said at the start, so that hours of work are not lost at the end. */
+int psa_file_check_folder(const char *path, struct psa_error *error);
 /* Append a whole file to text. 1, without an error, when there is no such file; above max_bytes it is refused. */
 int psa_file_read(const char *path, int64_t max_bytes, struct psa_buf *text, struct psa_error *error);
 

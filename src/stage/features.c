@@ -348,13 +348,22 @@ static bool keep_newest(struct features *features, const struct psa_field *field
     return true;
 }
 
+/* The names of all fields of one record are ready at once: when there are too many to keep, start anew with room for it. */
+static bool make_room_for_names(struct features *features, size_t n_field)
+{
+    if (psa_keyed_count(features->names) + n_field <= FIELD_NAMES_MAX) return true;
+    psa_keyed_free(features->names);
+    features->names = psa_keyed_new(&names_type, n_field > FIELD_NAMES_MAX ? (int64_t)n_field : FIELD_NAMES_MAX);
+    return features->names != NULL;
+}
+
 /* A window or block: its array fields become features, other fields stay. */
 static int push_window(struct psa_node *node, struct psa_record *record, struct psa_error *error)
 {
     const struct features_config *config = node->config;
     struct features *features = node->state;
     size_t n_made = 0, longest = 0;
-    bool ok = true;
+    bool ok = make_room_for_names(features, record->n_field);
 
     for (size_t i = 0; i < record->n_field && ok; i++) {
         const struct psa_field *field = &record->field[i];
@@ -494,7 +503,7 @@ static int push_reading(struct psa_node *node, struct psa_record *record, struct
     if (slot->schema.n == 0)
         return psa_reject(node, record, "no_fields", error, "no field of this key's first record is a number; rejected");
     psa_schema_map(&slot->schema, record, slot->field, &extra);
-    psa_slot_extra(node, &slot->schema, base, extra);
+    psa_slot_extra(node, &slot->schema, base, extra, "passes untouched");
     status = psa_slot_check_kinds(node, record, slot->field, slot->schema.n, 1u << PSA_NUMBER | 1u << PSA_NULL, error);
     if (status != 0) return status < 0 ? -1 : 0;
     return roll_record(node, slot, record, error);
@@ -510,18 +519,6 @@ static int put_inner(void *ctx, const struct psa_item *item, struct psa_error *e
     if (item->kind != PSA_ITEM_RECORD) return 0;
     if (push_window(node, item->record, error) != 0) return -1;
     return psa_emit(node, item->record, error);
-}
-
-/* The inner stage accounts for the readings; its counts are this stage's. */
-static void take_counts(struct psa_node *node)
-{
-    const struct features *features = node->state;
-    const struct psa_stats *inner = &features->window.stats;
-
-    node->stats.absorbed = inner->absorbed;
-    node->stats.dropped = inner->dropped;
-    node->stats.rejected = inner->rejected;
-    node->stats.evicted_keys = inner->evicted_keys;
 }
 
 static int open_inner(struct psa_node *node, struct psa_error *error)
@@ -548,7 +545,7 @@ static int push_inner(struct psa_node *node, struct psa_record *record, struct p
     features->window.source = node->source;
     features->window.line = node->line;
     status = psa_window_stage.push(&features->window, record, error);
-    take_counts(node);
+    psa_node_take_counts(node, &features->window); /* it accounts for the readings */
     return status;
 }
 

@@ -61,6 +61,7 @@ struct filter_slot {
 struct filter {
     struct psa_keyed *keyed;
     bool steady;
+    bool matched; /* some key has a field to filter */
 };
 
 /* ---- options ------------------------------------------------------------------------------------------------------------ */
@@ -373,16 +374,16 @@ static double median_interval_s(const struct filter_slot *slot)
     return psa_quantile_sorted(interval, n, 0.5) / 1e9;
 }
 
-/* Let the held records go, filtered at the rate that they show, or rejected when they show none. */
-static int release(struct psa_node *node, struct filter_slot *slot, struct psa_error *error)
+/* Let the held records go, filtered at the rate told, else at the one that they show, or rejected when they show none. */
+static int release(struct psa_node *node, struct filter_slot *slot, double told_hz, struct psa_error *error)
 {
-    double interval_s = median_interval_s(slot);
+    double interval_s = median_interval_s(slot), rate_hz = told_hz > 0 ? told_hz : interval_s > 0 ? 1 / interval_s : 0;
     struct psa_error why = { PSA_EXIT_PERMANENT, "the sampling rate cannot be measured; give --rate" };
     size_t n = slot->n_held;
     char shown[128], rate[PSA_NUMBER_MAX + 1] = { 0 };
 
     slot->n_held = 0;
-    if (interval_s > 0 && set_rate(node->config, slot, 1 / interval_s, &why) == 0) {
+    if (rate_hz > 0 && set_rate(node->config, slot, rate_hz, &why) == 0 && !(told_hz > 0)) {
         psa_number_format(slot->rate_hz, rate);
         psa_say(node, "rate", "%s: sampled at %s Hz, measured over %zu intervals", psa_key_show(slot->slot.key, shown),
                 rate, n - 1);
@@ -570,7 +571,11 @@ static int push_unrated(struct psa_node *node, struct filter_slot *slot, struct 
     char shown[128];
 
     if (rate_hz > 0) {
-        if (set_rate(node->config, slot, rate_hz, &why) != 0)
+        if (slot->n_held) { /* those that came without a rate go first */
+            if (release(node, slot, rate_hz, error) != 0) return -1;
+            psa_schema_map(&slot->schema, record, slot->field, NULL);
+        }
+        if (slot->rate_hz <= 0 && set_rate(node->config, slot, rate_hz, &why) != 0)
             return psa_reject(node, record, "no_rate", error, "%s: %s; rejected", psa_key_show(slot->slot.key, shown),
                               why.text);
         if (filter_record(node, slot, record, error) != 0) return -1;
@@ -581,7 +586,7 @@ static int push_unrated(struct psa_node *node, struct filter_slot *slot, struct 
                           psa_key_show(slot->slot.key, shown),
                           record->has_time ? "single readings to measure it from" : "a time to measure it from");
     if (hold(node, slot, record, error) != 0) return -1;
-    return slot->n_held == HELD_MAX ? release(node, slot, error) : 0;
+    return slot->n_held == HELD_MAX ? release(node, slot, 0, error) : 0;
 }
 
 static int push(struct psa_node *node, struct psa_record *record, struct psa_error *error)
@@ -599,8 +604,9 @@ static int push(struct psa_node *node, struct psa_record *record, struct psa_err
     if (fresh && (!psa_schema_learn(&slot->schema, record, config->fields) || !make_channels(slot)))
         return psa_fail_memory(error, "opening a key");
     psa_schema_map(&slot->schema, record, slot->field, &extra);
-    if (extra && psa_glob_match(config->fields, extra->name)) psa_slot_extra(node, &slot->schema, base, extra);
+    if (extra && psa_glob_match(config->fields, extra->name)) psa_slot_extra(node, &slot->schema, base, extra, "passes untouched");
     if (slot->schema.n == 0) return psa_pass(node, record, error);
+    filter->matched = true;
     status = psa_slot_check_kinds(node, record, slot->field, slot->schema.n,
                                   1u << PSA_NUMBER | 1u << PSA_NULL | 1u << PSA_ARRAY, error);
     if (status != 0) return status < 0 ? -1 : 0;
@@ -618,19 +624,23 @@ static int heartbeat(struct psa_node *node, int64_t ns, struct psa_error *error)
     for (struct psa_slot *base = psa_keyed_next(filter->keyed, NULL); base; base = psa_keyed_next(filter->keyed, base)) {
         struct filter_slot *slot = (struct filter_slot *)base;
 
-        if (slot->n_held > 1 && release(node, slot, error) != 0) return -1;
+        if (slot->n_held > 1 && release(node, slot, 0, error) != 0) return -1;
     }
     return 0;
 }
 
 static int finish(struct psa_node *node, struct psa_error *error)
 {
+    const struct filter_config *config = node->config;
     const struct filter *filter = node->state;
 
+    if (!filter->matched && node->stats.passed)
+        psa_say(node, "no_match", "nothing was filtered: no number field %s%s", config->fields ? "matches --fields " : "came",
+                config->fields ? config->fields : "");
     for (struct psa_slot *base = psa_keyed_next(filter->keyed, NULL); base; base = psa_keyed_next(filter->keyed, base)) {
         struct filter_slot *slot = (struct filter_slot *)base;
 
-        if (slot->n_held && release(node, slot, error) != 0) return -1;
+        if (slot->n_held && release(node, slot, 0, error) != 0) return -1;
     }
     return 0;
 }

@@ -30,14 +30,14 @@ int psa_slot_find(struct psa_node *node, struct psa_keyed *keyed, struct psa_rec
 }
 
 void psa_slot_extra(struct psa_node *node, struct psa_schema *schema, const struct psa_slot *slot,
-                    const struct psa_field *extra)
+                    const struct psa_field *extra, const char *fate)
 {
     char shown[128];
 
     if (!extra || schema->said_extra) return;
     schema->said_extra = true;
-    psa_say(node, "new_field", "%s: fields.%.*s was not in the first record; it passes untouched",
-            psa_key_show(slot->key, shown), (int)extra->name.n, extra->name.p);
+    psa_say(node, "new_field", "%s: fields.%.*s was not in the first record; it %s", psa_key_show(slot->key, shown),
+            (int)extra->name.n, extra->name.p, fate);
 }
 
 int psa_slot_check_kinds(struct psa_node *node, struct psa_record *record, struct psa_field *const *field, size_t n,

@@ -29,9 +29,9 @@ static inline int64_t psa_ns_since(int64_t now, int64_t then)
 int psa_slot_find(struct psa_node *node, struct psa_keyed *keyed, struct psa_record *record, struct psa_slot **slot,
                   bool *fresh, struct psa_error *error);
 
-/* Report a field that the key's first record lacked, once a key. */
+/* Report a field that the key's first record lacked, once a key, and its fate: "passes untouched" or "is left out". */
 void psa_slot_extra(struct psa_node *node, struct psa_schema *schema, const struct psa_slot *slot,
-                    const struct psa_field *extra);
+                    const struct psa_field *extra, const char *fate);
 
 /* A schema's field that is no number now: reject the record and return 1; 0 when all are usable as `allowed` says (a
  * set of bits 1 << PSA_NUMBER ...); -1 with *error set. field[n] may hold NULL. */

@@ -35,7 +35,8 @@ struct window_slot {
     uint64_t first;           /* number of the sample at begin */
     int64_t start_ns;         /* of the oldest window that is not written yet */
     uint64_t skip;            /* count windows with a stride above their length: samples still to leave out */
-    bool open;                /* start_ns is set */
+    bool open;                /* start_ns and last_ns are set */
+    int64_t last_ns;          /* of the newest sample, held or not */
     uint64_t seq;
     double rate_hz;              /* that the records carry, 0: none */
     struct psa_record envelope;  /* the newest record without its fields */
@@ -153,6 +154,12 @@ static bool make_slot(struct window_slot *slot)
     return resize(slot, FIRST_SAMPLES);
 }
 
+/* Did a run end before the first sample held? */
+static bool has_ended(const struct window_slot *slot, size_t run)
+{
+    return run + 1 < slot->n_run && slot->run[run + 1].first <= slot->first;
+}
+
 /* Leave out the n oldest samples. */
 static void forget(struct window_slot *slot, size_t n)
 {
@@ -161,7 +168,7 @@ static void forget(struct window_slot *slot, size_t n)
     /* Runs that ended before the first sample held say nothing any more. */
     size_t ended = 0;
 
-    while (ended + 1 < slot->n_run && slot->run[ended + 1].first <= slot->first) free((char *)slot->run[ended++].text.p);
+    while (has_ended(slot, ended)) free((char *)slot->run[ended++].text.p);
     if (ended) memmove(slot->run, slot->run + ended, (slot->n_run - ended) * sizeof *slot->run);
     slot->n_run -= ended;
 }
@@ -278,7 +285,8 @@ static int merge_labels(struct window *window, const struct window_slot *slot, s
         window->cap_label = slot->n_run;
     }
     for (size_t i = 0; i < slot->n_run; i++)
-        if (slot->run[i].text.p && slot->run[i].first < slot->first + n) window->label[n_label++] = slot->run[i].text;
+        if (slot->run[i].text.p && slot->run[i].first < slot->first + n && !has_ended(slot, i))
+            window->label[n_label++] = slot->run[i].text;
     window->text.n = 0;
     if (!n_label) return 0;
     *any = true;
@@ -374,7 +382,7 @@ static int emit_complete(struct psa_node *node, struct window_slot *slot, int64_
         size_t n = samples_before(slot, end_ns);
 
         if (now_ns < end_ns) return 0;
-        if (config->max_gap_ns && end_ns > psa_ns_add(slot->time_ns[slot->end - 1], config->max_gap_ns)) return 0;
+        if (config->max_gap_ns && end_ns > psa_ns_add(slot->last_ns, config->max_gap_ns)) return 0;
         if (n && emit(node, slot, n, slot->start_ns, end_ns, false, error) != 0) return -1;
         advance(config, slot, now_ns);
     }
@@ -415,14 +423,11 @@ static int heed_gap(struct psa_node *node, struct window_slot *slot, int64_t ns,
 {
     const struct psa_window_config *config = node->config;
     char shown[128];
-    int64_t last_ns;
 
-    if (!config->max_gap_ns || slot->end == slot->begin) return 0;
-    last_ns = slot->time_ns[slot->end - 1];
-    if (psa_ns_since(ns, last_ns) <= config->max_gap_ns) return 0;
+    if (!config->max_gap_ns || !slot->open || psa_ns_since(ns, slot->last_ns) <= config->max_gap_ns) return 0;
     psa_note(node, "gap");
     psa_say(node, "gap", "%s: a gap of %.3f s; windows start anew", psa_key_show(slot->slot.key, shown),
-            (double)psa_ns_since(ns, last_ns) / 1e9);
+            (double)psa_ns_since(ns, slot->last_ns) / 1e9);
     return end_windows(node, slot, error);
 }
 
@@ -444,6 +449,7 @@ static int store(struct psa_node *node, struct window_slot *slot, int64_t ns, si
 {
     const struct psa_window_config *config = node->config;
 
+    slot->last_ns = ns;
     if (slot->skip) {
         slot->skip--;
         return 0;
@@ -498,16 +504,27 @@ static int put_samples(struct psa_node *node, struct window_slot *slot, struct p
                        struct psa_error *error)
 {
     size_t n = samples_of(slot);
+    int64_t half_ns = record->rate_hz > 0 ? (int64_t)(0.5e9 / record->rate_hz) : 0;
+    bool taken = false;
+    char shown[128];
 
     if (n == 0) return psa_reject(node, record, "blocks", error, "the fields are arrays of different lengths; rejected");
     if (n > 1 && !(record->rate_hz > 0))
         return psa_reject(node, record, "no_rate", error, "a block of samples without rate_hz; rejected");
+    if (n == 1 && slot->open && record->timestamp_ns < slot->last_ns)
+        return psa_drop(node, "late", "%s: %lld ns older than the newest sample; dropped",
+                        psa_key_show(slot->slot.key, shown), (long long)psa_ns_since(slot->last_ns, record->timestamp_ns));
     for (size_t i = 0; i < n; i++) {
         int64_t ns = record->timestamp_ns;
 
         if (i) ns = psa_ns_add(ns, (int64_t)((double)i * 1e9 / record->rate_hz + 0.5));
+        if (n > 1 && slot->open && ns < psa_ns_add(slot->last_ns, half_ns)) { /* it came with the block before */
+            psa_note(node, "overlap");
+            continue;
+        }
         if (go_to(node, slot, ns, error) != 0) return -1;
-        if (i == 0 && take_envelope(slot, record, error) != 0) return -1;
+        if (!taken && take_envelope(slot, record, error) != 0) return -1;
+        taken = true;
         if (store(node, slot, ns, i, error) != 0 || emit_counted(node, slot, error) != 0) return -1;
     }
     return psa_absorb(node);
@@ -531,7 +548,7 @@ static int push(struct psa_node *node, struct psa_record *record, struct psa_err
     if (slot->schema.n == 0)
         return psa_reject(node, record, "no_fields", error, "no field of this key's first record is a number; rejected");
     psa_schema_map(&slot->schema, record, slot->field, &extra);
-    psa_slot_extra(node, &slot->schema, base, extra);
+    psa_slot_extra(node, &slot->schema, base, extra, "is left out");
     status = psa_slot_check_kinds(node, record, slot->field, slot->schema.n,
                                   1u << PSA_NUMBER | 1u << PSA_NULL | 1u << PSA_ARRAY, error);
     if (status != 0) return status < 0 ? -1 : 0;
@@ -592,6 +609,7 @@ static void save_slot(const struct psa_slot *base, struct psa_buf *out)
     psa_buf_member_int(out, "skip", (int64_t)slot->skip);
     psa_buf_member_number(out, "rate_hz", slot->rate_hz);
     if (slot->open) psa_buf_member_int(out, "start_ns", slot->start_ns);
+    if (slot->open) psa_buf_member_int(out, "last_ns", slot->last_ns);
     psa_encode(&slot->envelope, &line);
     psa_buf_member_text(out, "envelope", (struct psa_str){ line.p, line.n ? line.n - 1 : 0 });
     save_runs(slot, out);
@@ -685,6 +703,7 @@ static bool load_slot(struct psa_slot *base, struct psa_str name, struct psa_jso
     else if (psa_str_eq(name, "skip")) slot->skip = (uint64_t)psa_json_int(in);
     else if (psa_str_eq(name, "rate_hz")) slot->rate_hz = psa_json_number(in);
     else if (psa_str_eq(name, "start_ns")) slot->open = true, slot->start_ns = psa_json_int(in);
+    else if (psa_str_eq(name, "last_ns")) slot->last_ns = psa_json_int(in);
     else return false;
     return true;
 }

@@ -145,6 +145,7 @@ struct psa_buf; /* core/buf.h */
 struct psa_json; /* core/json.h */
 struct psa_node; /* core/chain.h */
 struct psa_option; /* core/option.h */
+struct psa_slot_type; /* core/keyed.h */
 
 /*
  * A stage. All calls but open and close are optional where the comment says so. State hangs at node->state; options
@@ -158,7 +159,9 @@ struct psa_stage {
     const char *summary; /* one line for --help and the manual's NAME */
     const struct psa_option *options;
     size_t config_size;
-    bool keeps_state;   /* has save and load: --state is offered */
+    /* What it remembers of each stream key, or NULL. The node keeps the slots (core/keyed.h): it makes the table
+     * (node->keyed; a slot's owner is the node), bounds it, saves and loads it. */
+    const struct psa_slot_type *slot;
 
     int (*open)(struct psa_node *node, struct psa_error *error);
     int (*push)(struct psa_node *node, struct psa_record *record, struct psa_error *error);
@@ -168,10 +171,11 @@ struct psa_stage {
     int (*finish)(struct psa_node *node, struct psa_error *error);
     /* Releases node->state; called once after a successful or failed open. */
     void (*close)(struct psa_node *node);
-    /* Append the state as one JSON value to out / read it back. */
+    /* Optional, where there is state other than slots: append it as one JSON value to out / read it back. A fault may be
+     * left in `in`, where the node finds it. */
     int (*save)(struct psa_node *node, struct psa_buf *out, struct psa_error *error);
     int (*load)(struct psa_node *node, struct psa_json *in, struct psa_error *error);
-    /* Optional: how many keys it remembers, for --stats. */
+    /* Optional, where there are others than the slots: how many keys it remembers, for --stats. */
     size_t (*keys)(const struct psa_node *node);
 };
 

@@ -13,6 +13,7 @@
 
 #include "core/error.h"
 #include "core/json.h"
+#include "core/keyed.h"
 #include "core/record.h"
 
 enum { STATE_VERSION = 1, MESSAGE_MAX = 512 };
@@ -94,20 +95,38 @@ static int load_file(struct psa_node *node, const char *path, bool must_exist, s
     return status;
 }
 
+static int open_stage(struct psa_node *node, struct psa_error *error)
+{
+    if (node->stage->slot) {
+        node->keyed = psa_keyed_new(node->stage->slot, node->options.max_keys);
+        if (!node->keyed) return psa_fail_memory(error, "starting");
+        psa_keyed_own(node->keyed, node);
+    }
+    return node->stage->open(node, error);
+}
+
+static void close_stage(struct psa_node *node)
+{
+    node->stage->close(node);
+    psa_keyed_free(node->keyed);
+    node->keyed = NULL;
+    node->state = NULL;
+}
+
 int psa_node_open(struct psa_node *node, const struct psa_world *world, struct psa_sink next, struct psa_error *error)
 {
     node->world = world;
     node->next = next;
     node->opened = true;
-    if (node->options.state && (!node->stage->keeps_state || !world->state_read))
+    if (node->options.state && ((!node->stage->slot && !node->stage->save) || !world->state_read))
         return psa_fail(error, PSA_EXIT_PERMANENT, "%s keeps no state; --state has no meaning here", node->stage->name);
-    if (node->stage->open(node, error) != 0) return -1;
+    if (open_stage(node, error) != 0) return -1;
     return node->options.state ? load_file(node, node->options.state, false, error) : 0;
 }
 
 void psa_node_close(struct psa_node *node)
 {
-    if (node->opened) node->stage->close(node);
+    if (node->opened) close_stage(node);
     node->opened = false;
     free(node->config);
     psa_buf_free(&node->canonical);
@@ -117,6 +136,27 @@ void psa_node_close(struct psa_node *node)
 
 /* ---- states ------------------------------------------------------------------------------------------------------------ */
 
+int psa_node_save_value(struct psa_node *node, struct psa_buf *out, struct psa_error *error)
+{
+    if (node->stage->save) return node->stage->save(node, out, error);
+    psa_keyed_save(node->keyed, out);
+    return out->failed ? psa_fail_memory(error, "saving the state") : 0;
+}
+
+int psa_node_load_value(struct psa_node *node, struct psa_json *in, struct psa_error *error)
+{
+    if (node->stage->load) return node->stage->load(node, in, error);
+    (void)psa_keyed_load(node->keyed, in); /* a fault stays in `in`, where load_members finds it */
+    return 0;
+}
+
+size_t psa_node_keys(const struct psa_node *node)
+{
+    if (!node->opened) return 0;
+    if (node->stage->keys) return node->stage->keys(node);
+    return node->keyed ? psa_keyed_count(node->keyed) : 0;
+}
+
 int psa_node_state_text(struct psa_node *node, struct psa_buf *out, struct psa_error *error)
 {
     psa_buf_puts(out, "{");
@@ -124,7 +164,7 @@ int psa_node_state_text(struct psa_node *node, struct psa_buf *out, struct psa_e
     psa_buf_member_text(out, "stage", psa_str_of(node->stage->name));
     psa_buf_member_text(out, "options", psa_buf_str(&node->canonical));
     psa_buf_name(out, "state");
-    if (node->stage->save(node, out, error) != 0) return -1;
+    if (psa_node_save_value(node, out, error) != 0) return -1;
     psa_buf_puts(out, "}\n");
     return out->failed ? psa_fail_memory(error, "saving the state") : 0;
 }
@@ -160,7 +200,7 @@ static int load_members(struct psa_node *node, struct psa_json *in, struct psa_e
                 return refuse_state(node, "configuration", text, error);
             seen |= 4;
         } else if (psa_str_eq(name, "state") && seen == 7) {
-            if (node->stage->load(node, in, error) != 0) return -1;
+            if (psa_node_load_value(node, in, error) != 0) return -1;
             seen |= 8;
         } else {
             psa_json_refuse(in, "a member that no state has at this place");
@@ -234,9 +274,8 @@ static int restore(struct psa_node *node, const char *id, struct psa_error *erro
     if (node->stats.in)
         return psa_fail(error, PSA_EXIT_PERMANENT, "restore '%s' came after a record; it must be the first line", id);
     if (checkpoint_path(node, id, path, error) != 0) return -1;
-    node->stage->close(node);
-    node->state = NULL;
-    if (node->stage->open(node, error) != 0) return -1;
+    close_stage(node);
+    if (open_stage(node, error) != 0) return -1;
     if (load_file(node, path, true, error) != 0) return -1;
     snprintf(node->checkpoints[1], sizeof node->checkpoints[1], "%s", id);
     return 0;
@@ -355,7 +394,7 @@ void psa_node_stats(const struct psa_node *node, struct psa_buf *out)
     stats_reasons(out, "rejected", &stats->rejected);
     stats_reasons(out, "dropped", &stats->dropped);
     psa_buf_member_int(out, "absorbed", (int64_t)stats->absorbed);
-    psa_buf_member_int(out, "keys", node->stage->keys && node->opened ? (int64_t)node->stage->keys(node) : 0);
+    psa_buf_member_int(out, "keys", (int64_t)psa_node_keys(node));
     psa_buf_member_int(out, "keys_evicted", (int64_t)stats->evicted_keys);
     stats_reasons(out, "noted", &stats->noted);
     psa_buf_puts(out, "}\n");
@@ -505,6 +544,7 @@ const char *psa_key_show(struct psa_str key, char out[128])
 
     if (key.n && key.p[0] == key_separator) key.p++, key.n--; /* no sensor_type */
     if (key.n && key.p[key.n - 1] == key_separator) key.n--;  /* no sensor_id */
+    if (!key.n) key = psa_str_of("(no sensor_id)");
     n = key.n < 127 ? key.n : 127;
     for (size_t i = 0; i < n; i++) out[i] = key.p[i] == key_separator ? '/' : key.p[i];
     out[n] = 0;

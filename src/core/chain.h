@@ -55,6 +55,7 @@ struct psa_node {
     const struct psa_stage *stage;
     void *config; /* the stage's own options, stage->config_size bytes */
     void *state;  /* the stage's own state */
+    struct psa_keyed *keyed; /* what it remembers of each key; NULL for a stage without slots */
     struct psa_node_options options;
     struct psa_buf canonical; /* the options that give state its meaning */
     struct psa_sink next;
@@ -85,7 +86,11 @@ struct psa_sink psa_node_sink(struct psa_node *node);
 
 /* Save the state to its file now (end of input, SIGTERM, --state-every); nothing without --state. */
 int psa_node_save(struct psa_node *node, struct psa_error *error);
-/* The state as the text of a state file; tests, and stages that hold another inside them. */
+/* The state as one JSON value, without what a state file says around it; for stages that hold another inside them. */
+int psa_node_save_value(struct psa_node *node, struct psa_buf *out, struct psa_error *error);
+int psa_node_load_value(struct psa_node *node, struct psa_json *in, struct psa_error *error);
+size_t psa_node_keys(const struct psa_node *node);
+/* The state as the text of a state file, for tests. */
 int psa_node_state_text(struct psa_node *node, struct psa_buf *out, struct psa_error *error);
 int psa_node_state_load(struct psa_node *node, struct psa_str text, struct psa_error *error);
 

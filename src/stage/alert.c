@@ -46,7 +46,6 @@ struct alert_slot {
 };
 
 struct alert {
-    struct psa_keyed *keyed;
     int64_t raise_k, raise_n;
     struct psa_arena arena;
     struct psa_buf text;
@@ -308,14 +307,13 @@ static int on_normal(struct psa_node *node, struct alert_slot *slot, struct psa_
 
 static int push(struct psa_node *node, struct psa_record *record, struct psa_error *error)
 {
-    struct alert *alert = node->state;
     struct verdict verdict;
     struct psa_slot *slot;
     bool fresh;
     int status;
 
     if (!record->has_time) return psa_reject(node, record, "no_time", error, "no timestamp_ns; rejected");
-    status = psa_slot_find(node, alert->keyed, record, &slot, &fresh, error);
+    status = psa_slot_find(node, record, &slot, &fresh, error);
     if (status != 0 || !slot) return status;
     if (!read_verdict(node, record, &verdict)) {
         psa_note(node, "unscored");
@@ -386,8 +384,7 @@ static int open_alert(struct psa_node *node, struct psa_error *error)
     const struct alert_config *config = node->config;
     struct alert *alert = node->state = calloc(1, sizeof *alert);
 
-    if (alert) alert->keyed = psa_keyed_new(&slot_type, node->options.max_keys);
-    if (!alert || !alert->keyed) return psa_fail_memory(error, "starting");
+    if (!alert) return psa_fail_memory(error, "starting");
     if (config->warning > config->critical)
         return psa_fail(error, PSA_EXIT_PERMANENT, "--warning must not be above --critical");
     return parse_raise(alert, config->raise, error);
@@ -398,35 +395,10 @@ static void close_alert(struct psa_node *node)
     struct alert *alert = node->state;
 
     if (!alert) return;
-    psa_keyed_free(alert->keyed);
     psa_arena_free(&alert->arena);
     psa_buf_free(&alert->text);
     free(alert);
     node->state = NULL;
-}
-
-static int save(struct psa_node *node, struct psa_buf *out, struct psa_error *error)
-{
-    const struct alert *alert = node->state;
-
-    psa_keyed_save(alert->keyed, out);
-    return out->failed ? psa_fail_memory(error, "saving the state") : 0;
-}
-
-static int load(struct psa_node *node, struct psa_json *in, struct psa_error *error)
-{
-    const struct alert *alert = node->state;
-
-    (void)error;
-    (void)psa_keyed_load(alert->keyed, in); /* a fault stays in `in`, where the node finds it */
-    return 0;
-}
-
-static size_t keys(const struct psa_node *node)
-{
-    const struct alert *alert = node->state;
-
-    return alert && alert->keyed ? psa_keyed_count(alert->keyed) : 0;
 }
 
 const struct psa_stage psa_alert_stage = {
@@ -434,11 +406,8 @@ const struct psa_stage psa_alert_stage = {
     .summary = "turn scores into alerts: raised, ongoing, cleared",
     .options = options,
     .config_size = sizeof(struct alert_config),
-    .keeps_state = true,
+    .slot = &slot_type,
     .open = open_alert,
     .push = push,
     .close = close_alert,
-    .save = save,
-    .load = load,
-    .keys = keys,
 };

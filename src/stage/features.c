@@ -200,7 +200,6 @@ struct features {
     int64_t length[LENGTHS_MAX];
     size_t n_length;
     struct psa_keyed *names; /* field name -> struct names */
-    struct psa_keyed *keyed; /* stream key -> struct rolling_slot */
     struct {
         size_t n;
         struct psa_spectrum *spectrum;
@@ -494,7 +493,7 @@ static int push_reading(struct psa_node *node, struct psa_record *record, struct
     struct rolling_slot *slot;
     struct psa_slot *base;
     bool fresh = false;
-    int status = psa_slot_find(node, features->keyed, record, &base, &fresh, error);
+    int status = psa_slot_find(node, record, &base, &fresh, error);
 
     if (status != 0 || !base) return status;
     slot = (struct rolling_slot *)base;
@@ -716,7 +715,7 @@ static bool load_rolling(struct psa_slot *base, struct psa_str name, struct psa_
 {
     struct rolling_slot *slot = (struct rolling_slot *)base;
 
-    if (psa_str_eq(name, "fields")) return psa_schema_load(&slot->schema, in) && make_rolling(slot->slot.owner, slot);
+    if (psa_str_eq(name, "fields")) return psa_schema_load(&slot->schema, in) && make_rolling(((struct psa_node *)slot->slot.owner)->state, slot);
     return psa_str_eq(name, "rolling") && load_windows(slot, in);
 }
 
@@ -735,9 +734,7 @@ static int open_features(struct psa_node *node, struct psa_error *error)
 
     if (!features) return psa_fail_memory(error, "starting");
     features->names = psa_keyed_new(&names_type, FIELD_NAMES_MAX);
-    features->keyed = psa_keyed_new(&rolling_type, node->options.max_keys);
-    if (!features->names || !features->keyed) return psa_fail_memory(error, "starting");
-    psa_keyed_own(features->keyed, features);
+    if (!features->names) return psa_fail_memory(error, "starting");
     if (config->rolling && config->window.length.value)
         return psa_fail(error, PSA_EXIT_PERMANENT, "--rolling works on readings and --length on windows; give one of them");
     if (parse_features(features, config->features, error) != 0) return -1;
@@ -752,7 +749,6 @@ static void close_features(struct psa_node *node)
     if (!features) return;
     if (features->windowed) psa_node_close(&features->window);
     psa_keyed_free(features->names);
-    psa_keyed_free(features->keyed);
     for (size_t i = 0; i < features->n_plan; i++) psa_spectrum_free(features->plan[i].spectrum);
     free(features->made);
     free(features->whole);
@@ -760,31 +756,31 @@ static void close_features(struct psa_node *node)
     node->state = NULL;
 }
 
-static int save(struct psa_node *node, struct psa_buf *out, struct psa_error *error)
+/* With --length the state is that of the psa-window inside. */
+static struct psa_node *holder(const struct psa_node *node)
 {
     struct features *features = node->state;
 
-    if (features->windowed) return psa_window_stage.save(&features->window, out, error);
-    psa_keyed_save(features->keyed, out);
+    return features->windowed ? &features->window : NULL;
+}
+
+static int save(struct psa_node *node, struct psa_buf *out, struct psa_error *error)
+{
+    if (holder(node)) return psa_node_save_value(holder(node), out, error);
+    psa_keyed_save(node->keyed, out);
     return out->failed ? psa_fail_memory(error, "saving the state") : 0;
 }
 
 static int load(struct psa_node *node, struct psa_json *in, struct psa_error *error)
 {
-    struct features *features = node->state;
-
-    if (features->windowed) return psa_window_stage.load(&features->window, in, error);
-    (void)psa_keyed_load(features->keyed, in); /* a fault stays in `in`, where the node finds it */
+    if (holder(node)) return psa_node_load_value(holder(node), in, error);
+    (void)psa_keyed_load(node->keyed, in); /* a fault stays in `in`, where the node finds it */
     return 0;
 }
 
 static size_t keys(const struct psa_node *node)
 {
-    const struct features *features = node->state;
-
-    if (!features) return 0;
-    if (features->windowed) return psa_window_stage.keys(&features->window);
-    return features->keyed ? psa_keyed_count(features->keyed) : 0;
+    return node->state && holder(node) ? psa_node_keys(holder(node)) : psa_keyed_count(node->keyed);
 }
 
 const struct psa_stage psa_features_stage = {
@@ -792,7 +788,7 @@ const struct psa_stage psa_features_stage = {
     .summary = "turn windows, or the last readings, into features",
     .options = options,
     .config_size = sizeof(struct features_config),
-    .keeps_state = true,
+    .slot = &rolling_type,
     .open = open_features,
     .push = push,
     .heartbeat = heartbeat,

@@ -59,7 +59,6 @@ struct filter_slot {
 };
 
 struct filter {
-    struct psa_keyed *keyed;
     bool steady;
     bool matched; /* some key has a field to filter */
 };
@@ -543,8 +542,7 @@ static int open_filter(struct psa_node *node, struct psa_error *error)
         return psa_fail(error, PSA_EXIT_PERMANENT, "--start: '%s' is neither steady nor zero", config->start);
     if (config->rate_hz > 0 && design(config, config->rate_hz, sos, &n, error) != 0) return -1;
     filter = node->state = calloc(1, sizeof *filter);
-    if (filter) filter->keyed = psa_keyed_new(&slot_type, node->options.max_keys);
-    if (!filter || !filter->keyed) return psa_fail_memory(error, "starting");
+    if (!filter) return psa_fail_memory(error, "starting");
     filter->steady = strcmp(config->start, "steady") == 0;
     return 0;
 }
@@ -597,7 +595,7 @@ static int push(struct psa_node *node, struct psa_record *record, struct psa_err
     struct filter_slot *slot;
     struct psa_slot *base;
     bool fresh = false;
-    int status = psa_slot_find(node, filter->keyed, record, &base, &fresh, error);
+    int status = psa_slot_find(node, record, &base, &fresh, error);
 
     if (status != 0 || !base) return status;
     slot = (struct filter_slot *)base;
@@ -618,10 +616,8 @@ static int push(struct psa_node *node, struct psa_record *record, struct psa_err
 /* Records may not be overtaken by the word that their time has passed: those that show a rate leave now. */
 static int heartbeat(struct psa_node *node, int64_t ns, struct psa_error *error)
 {
-    const struct filter *filter = node->state;
-
     (void)ns;
-    for (struct psa_slot *base = psa_keyed_next(filter->keyed, NULL); base; base = psa_keyed_next(filter->keyed, base)) {
+    for (struct psa_slot *base = psa_keyed_next(node->keyed, NULL); base; base = psa_keyed_next(node->keyed, base)) {
         struct filter_slot *slot = (struct filter_slot *)base;
 
         if (slot->n_held > 1 && release(node, slot, 0, error) != 0) return -1;
@@ -637,7 +633,7 @@ static int finish(struct psa_node *node, struct psa_error *error)
     if (!filter->matched && node->stats.passed)
         psa_say(node, "no_match", "nothing was filtered: no number field %s%s", config->fields ? "matches --fields " : "came",
                 config->fields ? config->fields : "");
-    for (struct psa_slot *base = psa_keyed_next(filter->keyed, NULL); base; base = psa_keyed_next(filter->keyed, base)) {
+    for (struct psa_slot *base = psa_keyed_next(node->keyed, NULL); base; base = psa_keyed_next(node->keyed, base)) {
         struct filter_slot *slot = (struct filter_slot *)base;
 
         if (slot->n_held && release(node, slot, 0, error) != 0) return -1;
@@ -649,33 +645,8 @@ static void close_filter(struct psa_node *node)
 {
     struct filter *filter = node->state;
 
-    if (filter) psa_keyed_free(filter->keyed);
     free(filter);
     node->state = NULL;
-}
-
-static int save(struct psa_node *node, struct psa_buf *out, struct psa_error *error)
-{
-    const struct filter *filter = node->state;
-
-    psa_keyed_save(filter->keyed, out);
-    return out->failed ? psa_fail_memory(error, "saving the state") : 0;
-}
-
-static int load(struct psa_node *node, struct psa_json *in, struct psa_error *error)
-{
-    struct filter *filter = node->state;
-
-    (void)error;
-    (void)psa_keyed_load(filter->keyed, in); /* a fault stays in `in`, where the node finds it */
-    return 0;
-}
-
-static size_t keys(const struct psa_node *node)
-{
-    const struct filter *filter = node->state;
-
-    return filter && filter->keyed ? psa_keyed_count(filter->keyed) : 0;
 }
 
 const struct psa_stage psa_filter_stage = {
@@ -683,13 +654,10 @@ const struct psa_stage psa_filter_stage = {
     .summary = "filter the fields of readings or blocks",
     .options = options,
     .config_size = sizeof(struct filter_config),
-    .keeps_state = true,
+    .slot = &slot_type,
     .open = open_filter,
     .push = push,
     .heartbeat = heartbeat,
     .finish = finish,
     .close = close_filter,
-    .save = save,
-    .load = load,
-    .keys = keys,
 };

@@ -18,6 +18,7 @@
 #include "core/schema.h"
 #include "model/ecod.h"
 #include "model/model_file.h"
+#include "stage/slot.h"
 
 #define THRESHOLD 0.5 /* of anomaly_score, by its definition */
 
@@ -92,7 +93,6 @@ struct score {
     struct psa_iforest_scorer scorer;
     double ln_p_threshold;
     bool said_unmatched;
-    struct psa_keyed *keyed;
     /* Scratch, room for `room` columns. */
     size_t room;
     struct psa_field **field;
@@ -200,9 +200,11 @@ static bool slot_load(struct psa_slot *base, struct psa_str name, struct psa_jso
 static bool slot_loaded(struct psa_slot *base)
 {
     const struct score_slot *slot = (const struct score_slot *)base;
+    const struct score_config *config = ((const struct psa_node *)base->owner)->config;
     size_t held = slot->ready ? psa_ecod_held(&slot->ecod) : 0;
 
-    return slot->ready && (slot->ecod.seen == held || held == slot->ecod.horizon);
+    return slot->ready && slot->ecod.horizon == (size_t)config->horizon &&
+           (slot->ecod.seen == held || held == slot->ecod.horizon);
 }
 
 static const struct psa_slot_type slot_type = {
@@ -272,8 +274,6 @@ static int score_open(struct psa_node *node, struct psa_error *error)
         return psa_fail(error, PSA_EXIT_PERMANENT, "%s",
                         config->ecod ? "--model and --ecod exclude each other" : "give --model FILE or --ecod");
     if (config->horizon == 1) return psa_fail(error, PSA_EXIT_PERMANENT, "--horizon 1 leaves no row to compare with");
-    score->keyed = psa_keyed_new(&slot_type, node->options.max_keys);
-    if (score->keyed == NULL) return psa_fail_memory(error, "starting");
     return config->model != NULL ? load_model(node, score, config->model, error) : 0;
 }
 
@@ -282,7 +282,6 @@ static void score_close(struct psa_node *node)
     struct score *score = node->state;
 
     if (score == NULL) return;
-    psa_keyed_free(score->keyed);
     psa_iforest_scorer_free(&score->scorer);
     if (score->has_model) psa_model_free(&score->model);
     free(score->field);
@@ -511,30 +510,24 @@ static int start_stream(struct psa_node *node, struct score_slot *slot, const st
     return 0;
 }
 
-/* The stream of a record, its fields mapped to score->field. *found: how many of its columns the record has. */
-static struct score_slot *find_stream(struct psa_node *node, struct psa_record *record, size_t *found,
-                                      struct psa_error *error)
+/* The stream of a record, its fields mapped to score->field; *found: how many of its columns the record has. *slot ==
+ * NULL: the record is dealt with already, as psa_slot_find says. */
+static int find_stream(struct psa_node *node, struct psa_record *record, struct score_slot **slot, size_t *found,
+                       struct psa_error *error)
 {
     struct score *score = node->state;
     const struct psa_field *extra;
-    struct score_slot *slot;
-    bool fresh, evicted;
+    struct psa_slot *base;
+    bool fresh = false;
+    int status = psa_slot_find(node, record, &base, &fresh, error);
 
-    slot = (struct score_slot *)psa_keyed_get(score->keyed, psa_node_key(node, record), &fresh, &evicted);
-    if (slot == NULL) {
-        psa_fail_memory(error, "starting a stream");
-        return NULL;
-    }
-    if (evicted) node->stats.evicted_keys++;
-    if (fresh && start_stream(node, slot, record, error) != 0) return NULL;
-    if (make_room(score, slot->schema.n, error) != 0) return NULL;
-    *found = psa_schema_map(&slot->schema, record, score->field, &extra);
-    if (extra != NULL && !slot->schema.said_extra && !is_own(extra->name)) {
-        slot->schema.said_extra = true;
-        psa_say(node, "extra", "fields.%.*s was not in the first record of its stream; it is not scored",
-                (int)extra->name.n, extra->name.p);
-    }
-    return slot;
+    *slot = (struct score_slot *)base;
+    if (status != 0 || base == NULL) return status;
+    if (fresh && start_stream(node, *slot, record, error) != 0) return -1;
+    if (make_room(score, (*slot)->schema.n, error) != 0) return -1;
+    *found = psa_schema_map(&(*slot)->schema, record, score->field, &extra);
+    if (extra != NULL && !is_own(extra->name)) psa_slot_extra(node, &(*slot)->schema, base, extra, "is not scored");
+    return 0;
 }
 
 static int push_ecod(struct psa_node *node, struct psa_record *record, struct psa_error *error)
@@ -546,14 +539,12 @@ static int push_ecod(struct psa_node *node, struct psa_record *record, struct ps
     struct score_slot *slot;
     size_t found, wrong, values;
 
-    slot = find_stream(node, record, &found, error);
-    if (slot == NULL) return -1;
+    if (find_stream(node, record, &slot, &found, error) != 0) return -1;
+    if (slot == NULL) return 0;
     values = read_row(score, slot->schema.n, &wrong);
     if (wrong < slot->schema.n) return reject_type(node, record, slot->schema.name[wrong], error);
     if (found == 0)
         return psa_reject(node, record, "no_fields", error, "no field of its stream's first record; skipped");
-    if (psa_slot_late(&slot->slot, record))
-        return psa_drop(node, "late", "older than the newest record of its stream; left out");
     verdict.name = slot->schema.name;
     verdict.n = slot->schema.n;
     verdict.row = score->row;
@@ -584,43 +575,9 @@ static int score_push(struct psa_node *node, struct psa_record *record, struct p
                           "fields.%.*s is an array, a window rather than features; put psa-features before psa-score",
                           (int)array->name.n, array->name.p);
     known = score->has_model ? psa_record_field(record, score->model.feature[0], 0) != NULL
-                             : psa_keyed_peek(score->keyed, psa_node_key(node, record)) != NULL;
+                             : psa_keyed_peek(node->keyed, psa_node_key(node, record)) != NULL;
     if (!usable && !known) return psa_reject(node, record, "no_fields", error, "no number field to score; skipped");
     return score->has_model ? push_model(node, record, error) : push_ecod(node, record, error);
-}
-
-/* ---- state ------------------------------------------------------------------------------------------------------------ */
-
-static int score_save(struct psa_node *node, struct psa_buf *out, struct psa_error *error)
-{
-    const struct score *score = node->state;
-
-    psa_keyed_save(score->keyed, out);
-    return out->failed ? psa_fail_memory(error, "saving the state") : 0;
-}
-
-static int score_load(struct psa_node *node, struct psa_json *in, struct psa_error *error)
-{
-    const struct score_config *config = node->config;
-    struct score *score = node->state;
-
-    if (!psa_keyed_load(score->keyed, in))
-        return psa_fail(error, PSA_EXIT_PERMANENT, "the state is damaged: byte %zu: %s",
-                        (size_t)((in->fault.at != NULL ? in->fault.at : in->p) - in->begin) + 1,
-                        in->fault.what != NULL ? in->fault.what : "memory is out");
-    for (const struct psa_slot *slot = psa_keyed_next(score->keyed, NULL); slot != NULL;
-         slot = psa_keyed_next(score->keyed, slot)) {
-        if (((const struct score_slot *)slot)->ecod.horizon != (size_t)config->horizon)
-            return psa_fail(error, PSA_EXIT_PERMANENT, "the state is damaged: a stream has another horizon");
-    }
-    return 0;
-}
-
-static size_t score_keys(const struct psa_node *node)
-{
-    const struct score *score = node->state;
-
-    return score != NULL && score->keyed != NULL ? psa_keyed_count(score->keyed) : 0;
 }
 
 const struct psa_stage psa_score_stage = {
@@ -628,11 +585,8 @@ const struct psa_stage psa_score_stage = {
     .summary = "score how unusual each record is",
     .options = score_options,
     .config_size = sizeof(struct score_config),
-    .keeps_state = true,
+    .slot = &slot_type,
     .open = score_open,
     .push = score_push,
     .close = score_close,
-    .save = score_save,
-    .load = score_load,
-    .keys = score_keys,
 };

@@ -4,8 +4,8 @@
 #include "core/error.h"
 #include "core/record.h"
 
-int psa_slot_find(struct psa_node *node, struct psa_keyed *keyed, struct psa_record *record, struct psa_slot **slot,
-                  bool *fresh, struct psa_error *error)
+int psa_slot_find(struct psa_node *node, struct psa_record *record, struct psa_slot **slot, bool *fresh,
+                  struct psa_error *error)
 {
     struct psa_str key = psa_node_key(node, record);
     bool evicted;
@@ -15,7 +15,7 @@ int psa_slot_find(struct psa_node *node, struct psa_keyed *keyed, struct psa_rec
     if (!key.p)
         return psa_reject(node, record, "no_key", error, "there is no %s to tell the stream by; rejected",
                           node->options.key);
-    *slot = psa_keyed_get(keyed, key, fresh, &evicted);
+    *slot = psa_keyed_get(node->keyed, key, fresh, &evicted);
     if (!*slot) return psa_fail_memory(error, "opening a key");
     if (evicted) {
         node->stats.evicted_keys++;

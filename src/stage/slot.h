@@ -26,8 +26,8 @@ static inline int64_t psa_ns_since(int64_t now, int64_t then)
  * late and was dropped, or has no key (--key) and was rejected. *fresh: the slot was made now. -1 with *error set when
  * memory is out or a write failed.
  */
-int psa_slot_find(struct psa_node *node, struct psa_keyed *keyed, struct psa_record *record, struct psa_slot **slot,
-                  bool *fresh, struct psa_error *error);
+int psa_slot_find(struct psa_node *node, struct psa_record *record, struct psa_slot **slot, bool *fresh,
+                  struct psa_error *error);
 
 /* Report a field that the key's first record lacked, once a key, and its fate: "passes untouched" or "is left out". */
 void psa_slot_extra(struct psa_node *node, struct psa_schema *schema, const struct psa_slot *slot,

@@ -45,7 +45,6 @@ struct window_slot {
 };
 
 struct window {
-    struct psa_keyed *keyed;
     struct psa_record out;
     struct psa_buf text;
     struct psa_str *label;
@@ -381,7 +380,7 @@ static int emit_complete(struct psa_node *node, struct window_slot *slot, int64_
         int64_t end_ns = psa_ns_add(slot->start_ns, config->length.value);
         size_t n = samples_before(slot, end_ns);
 
-        if (now_ns < end_ns) return 0;
+        if (now_ns < end_ns || end_ns == INT64_MAX) return 0; /* no window ends where time does */
         if (config->max_gap_ns && end_ns > psa_ns_add(slot->last_ns, config->max_gap_ns)) return 0;
         if (n && emit(node, slot, n, slot->start_ns, end_ns, false, error) != 0) return -1;
         advance(config, slot, now_ns);
@@ -532,7 +531,6 @@ static int put_samples(struct psa_node *node, struct window_slot *slot, struct p
 
 static int push(struct psa_node *node, struct psa_record *record, struct psa_error *error)
 {
-    struct window *window = node->state;
     const struct psa_field *extra;
     struct window_slot *slot;
     struct psa_slot *base;
@@ -540,7 +538,7 @@ static int push(struct psa_node *node, struct psa_record *record, struct psa_err
     int status;
 
     if (!record->has_time) return psa_reject(node, record, "no_time", error, "no timestamp_ns; rejected");
-    status = psa_slot_find(node, window->keyed, record, &base, &fresh, error);
+    status = psa_slot_find(node, record, &base, &fresh, error);
     if (status != 0 || !base) return status;
     slot = (struct window_slot *)base;
     if (fresh && (!psa_schema_learn(&slot->schema, record, NULL) || !make_slot(slot)))
@@ -558,10 +556,9 @@ static int push(struct psa_node *node, struct psa_record *record, struct psa_err
 /* Nothing older than ns will come any more. */
 static int heartbeat(struct psa_node *node, int64_t ns, struct psa_error *error)
 {
-    const struct window *window = node->state;
     const struct psa_window_config *config = node->config;
 
-    for (struct psa_slot *base = psa_keyed_next(window->keyed, NULL); base; base = psa_keyed_next(window->keyed, base)) {
+    for (struct psa_slot *base = psa_keyed_next(node->keyed, NULL); base; base = psa_keyed_next(node->keyed, base)) {
         if (base->has_time && base->newest_ns >= ns) continue;
         base->has_time = true;
         base->newest_ns = ns;
@@ -572,9 +569,7 @@ static int heartbeat(struct psa_node *node, int64_t ns, struct psa_error *error)
 
 static int finish(struct psa_node *node, struct psa_error *error)
 {
-    const struct window *window = node->state;
-
-    for (struct psa_slot *base = psa_keyed_next(window->keyed, NULL); base; base = psa_keyed_next(window->keyed, base))
+    for (struct psa_slot *base = psa_keyed_next(node->keyed, NULL); base; base = psa_keyed_next(node->keyed, base))
         if (end_windows(node, (struct window_slot *)base, error) != 0) return -1;
     return 0;
 }
@@ -726,8 +721,7 @@ static int open_window(struct psa_node *node, struct psa_error *error)
 
     if (psa_window_check(node->config, error) != 0) return -1;
     window = node->state = calloc(1, sizeof *window);
-    if (window) window->keyed = psa_keyed_new(&slot_type, node->options.max_keys);
-    return window && window->keyed ? 0 : psa_fail_memory(error, "starting");
+    return window ? 0 : psa_fail_memory(error, "starting");
 }
 
 static void close_window(struct psa_node *node)
@@ -735,7 +729,6 @@ static void close_window(struct psa_node *node)
     struct window *window = node->state;
 
     if (!window) return;
-    psa_keyed_free(window->keyed);
     psa_record_free(&window->out);
     psa_buf_free(&window->text);
     free(window->label);
@@ -743,42 +736,15 @@ static void close_window(struct psa_node *node)
     node->state = NULL;
 }
 
-static int save(struct psa_node *node, struct psa_buf *out, struct psa_error *error)
-{
-    const struct window *window = node->state;
-
-    psa_keyed_save(window->keyed, out);
-    return out->failed ? psa_fail_memory(error, "saving the state") : 0;
-}
-
-static int load(struct psa_node *node, struct psa_json *in, struct psa_error *error)
-{
-    const struct window *window = node->state;
-
-    (void)error;
-    (void)psa_keyed_load(window->keyed, in); /* a fault stays in `in`, where the node finds it */
-    return 0;
-}
-
-static size_t keys(const struct psa_node *node)
-{
-    const struct window *window = node->state;
-
-    return window && window->keyed ? psa_keyed_count(window->keyed) : 0;
-}
-
 const struct psa_stage psa_window_stage = {
     .name = "psa-window",
     .summary = "gather the readings of each key into windows of samples",
     .options = options,
     .config_size = sizeof(struct psa_window_config),
-    .keeps_state = true,
+    .slot = &slot_type,
     .open = open_window,
     .push = push,
     .heartbeat = heartbeat,
     .finish = finish,
     .close = close_window,
-    .save = save,
-    .load = load,
-    .keys = keys,
 };

@@ -1,0 +1,101 @@
+#!/usr/bin/env bats
+# psa-filter: SciPy's numbers through the program, rates told and measured, odd fields, keys, lateness.
+
+load helpers
+setup() { psa_setup; }
+check() { "$PY" tests/cli/filter_check.py "$@"; }
+
+@test "golden: low-, high-, band-pass and band-stop of order 1 to 8 on readings, to 1e-9" { check readings; }
+@test "golden: the same on one block record" { check block; }
+@test "golden: the same on consecutive blocks, state carried on" { check blocks; }
+@test "a block that overlaps the one before it is filtered by itself" { check overlapping; }
+@test "--rate, rate_hz and the measured rate give the same numbers; --rate wins" { check rates; }
+@test "a rate is the median of 16 intervals, or of fewer at the end; without one records are rejected" { check measured; }
+@test "rate_hz that comes while records wait: they leave first, in order" { check told_late; }
+@test "interleaved keys equal each key alone" { check keys; }
+@test "nulls pass and leave the state alone" { check nulls; }
+@test "several operations are a cascade" { check cascade; }
+
+@test "a cutoff at half the rate: told at the start with --rate, per key without" {
+    keep 2 "$BIN/psa-filter" --lowpass 50 --rate 100Hz </dev/null
+    said 'psa-filter: --lowpass: 50 Hz is not below half the sampling rate of 100 Hz'
+    keep 2 "$BIN/psa-filter" --bandpass 10Hz:0.06kHz --rate 100 </dev/null
+    said 'psa-filter: --bandpass: 60 Hz is not below half the sampling rate of 100 Hz'
+    record a '"x":1' 1 '"rate_hz":10' >"$T/in"
+    keep 3 "$BIN/psa-filter" --lowpass 5Hz --strict --stats <"$T/in"
+    said 'psa-filter: stdin:1: a: --lowpass: 5 Hz is not below half the sampling rate of 10 Hz; rejected'
+    saying '"rejected":{"no_rate":1}'
+    keep 0 "$BIN/psa-filter" --lowpass 4.99Hz --order 1 <"$T/in"
+}
+
+@test "options that make no filter are refused with 2 and a sentence" {
+    keep 2 "$BIN/psa-filter" </dev/null
+    said 'psa-filter: no filter named; give --lowpass, --highpass, --bandpass or --bandstop'
+    keep 2 "$BIN/psa-filter" --lowpass 0 </dev/null
+    saying 'must be above zero'
+    keep 2 "$BIN/psa-filter" --bandpass 20:10 </dev/null
+    saying "'20:10' is no band"
+    keep 2 "$BIN/psa-filter" --bandstop 20 </dev/null
+    saying "'20' is no band"
+    keep 2 "$BIN/psa-filter" --lowpass 10parsec </dev/null
+    saying "'10parsec' is no frequency"
+    keep 2 "$BIN/psa-filter" --lowpass 10 --start hot </dev/null
+    saying "'hot' is neither steady nor zero"
+    for order in 0 -1 4.5 1000; do keep 2 "$BIN/psa-filter" --lowpass 10 --order "$order" </dev/null; done
+    keep 2 "$BIN/psa-filter" --highpass 0.0001 --order 12 --rate 100kHz </dev/null
+    keep 2 "$BIN/psa-filter" --lowpass nan --rate 100 </dev/null
+    keep 2 "$BIN/psa-filter" --lowpass inf --rate 100 </dev/null
+}
+
+@test "a field that turns into a string is rejected, and the records around it are as if it had not been" {
+    { record a '"x":1' 1 && record a '"x":2' 2 && record a '"x":3' 4; } >"$T/good"
+    { record a '"x":1' 1 && record a '"x":2' 2 && record a '"x":"hot"' 3 && record a '"x":3' 4; } >"$T/in"
+    keep 0 "$BIN/psa-filter" --lowpass 10 --rate 100 <"$T/good"
+    mv "$T/out" "$T/want"
+    keep 0 "$BIN/psa-filter" --lowpass 10 --rate 100 --rejects "$T/rejects" --stats <"$T/in"
+    cmp "$T/out" "$T/want"
+    said 'psa-filter: stdin:3: fields.x is not a number; skipped'
+    saying '"rejected":{"type":1}'
+    record a '"x":"hot"' 3 | same "$T/rejects"
+}
+
+@test "a field that is a string from the first record passes, as do booleans and objects" {
+    record a '"x":0,"s":"on","b":true,"o":{"k":[1]}' 1 >"$T/in"
+    keep 0 "$BIN/psa-filter" --lowpass 10 --rate 100 <"$T/in"
+    same "$T/out" <"$T/in"
+    [ ! -s "$T/err" ]
+}
+
+@test "a field that the first record lacked passes untouched and is reported once; one that is missing is no fault" {
+    { record a '"x":1' 1 && record a '"x":1,"new":1.50' 2 && record a '"new":2.50,"x":1' 3 && record a '"new":7' 4 &&
+        record a '"x":1' 5; } >"$T/in"
+    keep 0 "$BIN/psa-filter" --lowpass 10 --rate 100 <"$T/in"
+    grep -q '"new":1.50' "$T/out"
+    grep -q '"new":2.50' "$T/out"
+    [ "$(wc -l <"$T/out")" -eq 5 ]
+    said 'psa-filter: stdin:2: a: fields.new was not in the first record; it passes untouched'
+    [ "$(wc -l <"$T/err")" -eq 1 ]
+}
+
+@test "--fields: globs choose, the others pass byte for byte" {
+    for i in 1 2 3; do record a "\"accel_x\":$i.10,\"accel_y\":$i.20,\"gyro_x\":$i.30,\"t\":$i.40" "$i"; done >"$T/in"
+    keep 0 "$BIN/psa-filter" --highpass 10 --rate 100 --fields 'accel_*,?' <"$T/in"
+    for i in 1 2 3; do grep -qF "\"gyro_x\":$i.30" "$T/out"; done
+    run grep -c -e '"accel_.":[123]\.[12]0' -e '"t":[123]\.40' "$T/out"
+    [ "$output" -eq 0 ]
+}
+
+@test "late records are dropped and counted, equal times are fine, keys do not delay each other" {
+    { record a '"x":1' 10 && record b '"x":1' 3 && record a '"x":9' 9 && record a '"x":1' 10 && record b '"x":1' 4; } >"$T/in"
+    keep 0 "$BIN/psa-filter" --lowpass 10 --rate 100 --stats <"$T/in"
+    [ "$(wc -l <"$T/out")" -eq 4 ]
+    said 'psa-filter: stdin:3: a: 1 ns older than the newest record; dropped'
+    saying '"dropped":{"late":1}'
+    accounts "$T/err"
+}
+
+@test "a record without time is filtered when the rate is told" {
+    for i in 1 2 3; do printf '{"fields":{"x":%d}}\n' "$i"; done >"$T/in"
+    keep 0 "$BIN/psa-filter" --lowpass 10 --rate 100 <"$T/in"
+    [ "$(wc -l <"$T/out")" -eq 3 ]
+}

@@ -419,7 +419,8 @@ static bool predict(struct psa_decoder *decoder, const struct shape *shape, stru
 
     start_record(decoder);
     if (!reserve_for(record, shape)) return false;
-    for (const struct step *step = shape->step; step < shape->step + shape->n_step; step++) {
+    for (size_t i = 0; i < shape->n_step; i++) { /* an empty shape has no steps to point to */
+        const struct step *step = &shape->step[i];
         const char *old = shape->line + step->lead_at;
 
         if (p >= trusted && (size_t)(end - p) >= step->run_n && psa_bytes_are(p, old, step->run_n))

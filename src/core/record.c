@@ -265,15 +265,14 @@ struct psa_field *psa_record_put_field(struct psa_record *record, struct psa_str
 
 struct psa_str psa_field_key(struct psa_arena *arena, struct psa_str name)
 {
-    struct psa_buf buf = { 0 };
-    struct psa_str key = { NULL, 0 };
+    size_t most = name.n * 6 + 4; /* every byte as \u00xx, two quotes, comma and colon */
+    struct psa_buf key = { .p = psa_arena_take(arena, most), .cap = most };
 
-    psa_buf_put(&buf, ",", 1);
-    psa_buf_quote(&buf, name);
-    psa_buf_put(&buf, ":", 1);
-    if (!buf.failed) key = psa_arena_copy(arena, psa_buf_str(&buf));
-    psa_buf_free(&buf);
-    return key;
+    if (!key.p) return (struct psa_str){ NULL, 0 };
+    psa_buf_put(&key, ",", 1);
+    psa_buf_quote(&key, name);
+    psa_buf_put(&key, ":", 1);
+    return psa_buf_str(&key);
 }
 
 /* ---- encoding ------------------------------------------------------------------------------------------------------ */

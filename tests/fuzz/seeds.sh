@@ -1,0 +1,63 @@
+#!/bin/bash
+# seeds.sh CORPUS - makes the starting corpus of every fuzz target under CORPUS/TARGET, from the texts the tests have.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+corpus=$1
+bin=${PSA_BIN:-bin}
+
+seed() {
+    mkdir -p "$corpus/$1"
+    cat >"$corpus/$1/seed-$2"
+}
+
+# ---- decode: a byte of options, then lines. Two readings of one shape, so that the second is predicted. ----
+reading='{"sensor_type":"accel_gyro","sensor_model":"MPU6050","sensor_id":"press-07","fields":{"accel_x":0.123,"accel_y":-0.012,"gyro_z":0},"timestamp_ns":1710000000000000000}'
+next=${reading/0.123/-1.5e3}
+for options in 0 1 2 3; do
+    printf '%s%s\n%s\n' "$options" "$reading" "${next/000}" | seed fuzz_decode "readings-$options"
+    printf '%s{"timestamp":1710000000,"sensor_id":"s","t":22.1,"up":true,"p": 5}\n{"timestamp":1710000001,"sensor_id":"s","t":null,"up":true,"p": 5}\n' \
+        "$options" | seed fuzz_decode "flat-$options"
+    printf '%s{"fields":{"x":[1,null,2.5],"y":[]},"rate_hz":100}\n{"fields":{"x":[3,1e999],"y":[0]},"rate_hz":1e2} \n' \
+        "$options" | seed fuzz_decode "blocks-$options"
+    printf '%s{"a":1,"a":2,"fields":{"x":1,"\\u0078":2},"fields":{"y":"s"}}\n{"psa":{"checkpoint":"42"}}\n{"psa":{"heartbeat":17}}\n\n[1]\n{"timestamp_ns":1.5}\n' \
+        "$options" | seed fuzz_decode "odd-$options"
+    printf '%s{"name":"cpu","tags":{"host":"a\\/b\xc3\xa9"},"fields":{"u":1.50},"timestamp":"2024-03-09T16:00:00.5Z"}\n' \
+        "$options" | seed fuzz_decode "telegraf-$options"
+done
+
+# ---- number ----
+i=0
+for number in 0 -0 1.10 -1.5e3 1e999 2.4703282292062328e-324 9007199254740993 1.7976931348623159e308 0.1 123456789012345678901234567890; do
+    printf '%s' "$number" | seed fuzz_number "$((i += 1))"
+done
+
+# ---- model: the golden one (large), and a forest of one tree as small as can be; the target mends the id ----
+printf '%s' '{"psa_model":1,"kind":"isolation-forest","id":"iforest-0000000000000000","features":["a","b"],"scaler":{"kind":"standard","mean":[0,1],"scale":[1,2]},"contamination":0.05,"threshold":-0.5,"forest":{"max_samples":4,"trees":[{"children_left":[1,-1,-1],"children_right":[2,-1,-1],"feature":[0,-2,-2],"threshold":[0.5,-2,-2],"n_node_samples":[4,3,1]}]},"reference":{"quantiles":[[0,0.3],[0.5,0.4],[1,0.6]],"tail_start":0.5,"tail_scale":0.05},"trained":{"records":4,"from_ns":1,"to_ns":null,"ranges":[[-1,1],[0,2]]},"seed":1}' |
+    seed fuzz_model small
+
+# ---- state: the choice of a configuration, then the state that the program itself saves. The list is fuzz_state.c's. ----
+readings() {
+    local i
+    for i in 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19; do
+        printf '{"sensor_id":"a","fields":{"x":0.%s,"y":%s},"timestamp_ns":%s0000000}\n' "$i" "$((i % 3))" "$((100 + i))"
+        printf '{"sensor_id":"b","fields":{"x":%s},"timestamp_ns":%s0000001}\n' "$i" "$((100 + i))"
+    done
+}
+save_state() {
+    local choice=$1 file=$corpus/state-$1
+    shift
+    [ -x "$bin/$1" ] || return 0
+    mkdir -p "$corpus"
+    rm -f "$file"
+    readings | "$bin/$1" "${@:2}" --state "$file" >/dev/null 2>&1 || return 0
+    # The stage's own value: behind the member named state, without the file's closing brace.
+    { printf '%s' "$choice"; sed -e 's/^.*"state"://' -e '$s/}[^}]*$//' "$file"; } | seed fuzz_state "$choice"
+    rm -f "$file"
+}
+save_state 0 psa-filter --lowpass 10Hz
+save_state 1 psa-window --length 4 --stride 2
+save_state 2 psa-window --length 100ms --stride 30ms
+save_state 3 psa-features --rolling mean,std@3,5
+save_state 4 psa-features --length 4 --stride 2
+save_state 5 psa-score --ecod --warmup 4 --horizon 6
+save_state 6 psa-alert --cooldown 50ms

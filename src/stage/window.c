@@ -709,7 +709,8 @@ static bool loaded_slot(struct psa_slot *base)
 
     for (size_t i = slot->begin + 1; i < slot->end; i++)
         if (slot->time_ns[i] < slot->time_ns[i - 1]) return false;
-    return slot->row && (slot->end == slot->begin || slot->open);
+    if (!slot->row || !slot->envelope.tail.p) return false;
+    return slot->end == slot->begin || (slot->open && slot->time_ns[slot->end - 1] <= slot->last_ns);
 }
 
 static const struct psa_slot_type slot_type = { sizeof(struct window_slot), drop_slot, save_slot, load_slot,

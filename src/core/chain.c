@@ -546,6 +546,7 @@ const char *psa_key_show(struct psa_str key, char out[128])
     if (key.n && key.p[key.n - 1] == key_separator) key.n--;  /* no sensor_id */
     if (!key.n) key = psa_str_of("(no sensor_id)");
     n = key.n < 127 ? key.n : 127;
+    while (n && n < key.n && ((unsigned char)key.p[n] & 0xc0) == 0x80) n--; /* a whole UTF-8 character */
     for (size_t i = 0; i < n; i++) out[i] = key.p[i] == key_separator ? '/' : key.p[i];
     out[n] = 0;
     return out;

@@ -11,7 +11,7 @@
 #include "core/error.h"
 #include "io/signals.h"
 
-enum { READ_BYTES = 65536 };
+enum { READ_BYTES = 65536, MARK_BYTES = 3 };
 
 static const char byte_order_mark[] = "\xef\xbb\xbf";
 
@@ -108,7 +108,6 @@ static int fill(struct psa_lines *lines, struct psa_error *error)
     while (n < 0 && errno == EINTR);
     if (n < 0) return psa_fail(error, PSA_EXIT_RUNTIME, "%s: cannot read: %s", lines->name, strerror(errno));
     if (n == 0) lines->eof = true;
-    if (lines->bytes == 0 && n >= 3 && memcmp(lines->buffer, byte_order_mark, 3) == 0) lines->begin = lines->searched = 3;
     lines->end += (size_t)n;
     lines->bytes += (uint64_t)n;
     return 0;
@@ -122,7 +121,10 @@ static enum psa_lines_got hand_out(struct psa_lines *lines, const char *newline,
 
     lines->begin += n + (newline ? 1 : 0);
     lines->searched = lines->begin;
-    lines->number++;
+    if (lines->number++ == 0 && !lines->skipped && n >= MARK_BYTES && memcmp(p, byte_order_mark, MARK_BYTES) == 0) {
+        p += MARK_BYTES;
+        n -= MARK_BYTES;
+    }
     if (lines->skipped) {
         lines->skipped += n;
         *line = (struct psa_str){ p, 0 };
@@ -167,7 +169,7 @@ enum psa_lines_got psa_lines_next(struct psa_lines *lines, struct psa_str *line,
             if (lines->end > lines->begin || lines->skipped) return hand_out(lines, NULL, line);
             return next_file(lines, error);
         }
-        if (lines->end - lines->begin > lines->max_line + 1) skip_held(lines);
+        if (lines->end - lines->begin > lines->max_line + MARK_BYTES + 1) skip_held(lines); /* + 1: a CR */
         status = fill(lines, error);
         if (status > 0) {
             lines->unfinished = lines->end > lines->begin;

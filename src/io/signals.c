@@ -22,11 +22,24 @@ static void on_signal(int number)
     errno = saved;
 }
 
+/* A standard descriptor that was closed would become the next file or pipe opened here, and be read or written in its
+ * place. One open the wrong way round makes each use of it the error it should be. */
+static int guard_standard_descriptors(struct psa_error *error)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) != -1 || errno != EBADF) continue;
+        if (open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd)
+            return psa_fail(error, PSA_EXIT_RUNTIME, "/dev/null: cannot open: %s", strerror(errno));
+    }
+    return 0;
+}
+
 int psa_signals_install(struct psa_error *error)
 {
     static const int numbers[] = { SIGTERM, SIGINT, SIGUSR1 };
     struct sigaction action;
 
+    if (guard_standard_descriptors(error) != 0) return -1;
     if (pipe2(wake, O_CLOEXEC | O_NONBLOCK) != 0)
         return psa_fail(error, PSA_EXIT_RUNTIME, "cannot make a pipe: %s", strerror(errno));
     memset(&action, 0, sizeof action);

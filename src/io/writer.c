@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -22,6 +23,10 @@ int psa_write_all(int fd, const char *name, const char *p, size_t n, struct psa_
         ssize_t written = write(fd, p, n);
 
         if (written < 0 && errno == EINTR) continue;
+        if (written < 0 && errno == EAGAIN) { /* someone we share it with made it non-blocking */
+            (void)poll(&(struct pollfd){ fd, POLLOUT, 0 }, 1, -1);
+            continue;
+        }
         if (written < 0 && errno == EPIPE) return psa_fail(error, PSA_BROKEN_PIPE, "%s: the reader has gone", name);
         if (written < 0) return psa_fail(error, PSA_EXIT_RUNTIME, "%s: cannot write: %s", name, strerror(errno));
         p += written;

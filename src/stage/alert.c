@@ -23,7 +23,7 @@
 #include "stage/slot.h"
 #include "stage/stages.h"
 
-enum { HISTORY_MAX = 64, REASON_MAX = 512, TOP_SHOWN = 3 };
+enum { HISTORY_MAX = 64, REASON_MAX = 512, TOP_SHOWN = 3, NAME_SHOWN = 80 };
 
 enum severity { INFO, WARNING, CRITICAL };
 static const char *const severity_name[] = { "info", "warning", "critical" };
@@ -37,6 +37,7 @@ struct alert_config {
 struct alert_slot {
     struct psa_slot slot;
     uint64_t history;    /* the last counted records, newest in bit 0; 1: anomalous */
+    int64_t time_ns[HISTORY_MAX]; /* of the records in history; nothing while active */
     int64_t normal_run;  /* normal records in a row */
     int64_t since_ns;    /* of the oldest anomalous record that led to the event */
     int64_t last_ns;     /* of the last line written for the event */
@@ -147,6 +148,16 @@ struct sentence {
 
 static void add(struct sentence *sentence, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* How much of a name to show: whole UTF-8 characters within NAME_SHOWN bytes. */
+static int shown_of(struct psa_str name)
+{
+    size_t n = name.n;
+
+    if (n <= NAME_SHOWN) return (int)n;
+    for (n = NAME_SHOWN; n && ((unsigned char)name.p[n] & 0xc0) == 0x80; n--) continue;
+    return (int)n;
+}
+
 static void add(struct sentence *sentence, const char *format, ...)
 {
     __builtin_va_list arguments;
@@ -176,7 +187,7 @@ static void add_top(struct sentence *sentence, struct psa_str top, struct psa_ar
         if (!psa_json_next_item(&in)) return;
         share = psa_json_number(&in);
         if (psa_json_next_item(&in) || in.fault.what) return;
-        add(sentence, "%s%.*s %.0f %%", i ? ", " : "; driven by ", (int)(name.n > 80 ? 80 : name.n), name.p, 100 * share);
+        add(sentence, "%s%.*s %.0f %%", i ? ", " : "; driven by ", shown_of(name), name.p, 100 * share);
     }
 }
 
@@ -210,7 +221,7 @@ static void explain(struct psa_node *node, const struct alert_slot *slot, const 
     }
     if (strcmp(state, "ongoing") == 0) add(sentence, "for %.1f s now, ", seconds);
     add(sentence, "anomaly score %.3f above its threshold %.3f", verdict->score, verdict->threshold);
-    if (verdict->model.p) add(sentence, " by %.*s", (int)(verdict->model.n > 80 ? 80 : verdict->model.n), verdict->model.p);
+    if (verdict->model.p) add(sentence, " by %.*s", shown_of(verdict->model), verdict->model.p);
     add_top(sentence, verdict->top, &alert->arena);
     end_whole(sentence);
 }
@@ -266,6 +277,15 @@ static uint64_t newest(const struct alert *alert, uint64_t history)
     return alert->raise_n == HISTORY_MAX ? history : history & ((UINT64_C(1) << alert->raise_n) - 1);
 }
 
+/* One more counted record in the history; its time too, as long as an event may begin with it. */
+static void remember(const struct alert *alert, struct alert_slot *slot, const struct psa_record *record, bool anomalous)
+{
+    slot->history = slot->history << 1 | anomalous;
+    if (slot->active) return;
+    memmove(slot->time_ns + 1, slot->time_ns, ((size_t)alert->raise_n - 1) * sizeof *slot->time_ns);
+    slot->time_ns[0] = record->timestamp_ns;
+}
+
 static int on_anomalous(struct psa_node *node, struct alert_slot *slot, struct psa_record *record,
                         const struct verdict *verdict, struct psa_error *error)
 {
@@ -273,10 +293,10 @@ static int on_anomalous(struct psa_node *node, struct alert_slot *slot, struct p
     const struct alert *alert = node->state;
 
     slot->normal_run = 0;
-    if (!slot->active && newest(alert, slot->history) == 0) slot->since_ns = record->timestamp_ns;
-    slot->history = slot->history << 1 | 1;
+    remember(alert, slot, record, true);
     if (!slot->active) {
         if (__builtin_popcountll(newest(alert, slot->history)) < alert->raise_k) return psa_absorb(node);
+        slot->since_ns = slot->time_ns[63 - __builtin_clzll(newest(alert, slot->history))];
         slot->active = true;
         slot->severity = verdict->severity;
         slot->suppressed = 0;
@@ -297,7 +317,7 @@ static int on_normal(struct psa_node *node, struct alert_slot *slot, struct psa_
 {
     const struct alert_config *config = node->config;
 
-    slot->history <<= 1;
+    remember(node->state, slot, record, false);
     if (!slot->active || ++slot->normal_run < config->clear) return psa_absorb(node);
     slot->active = false;
     slot->history = 0;
@@ -335,6 +355,13 @@ static void save_slot(const struct psa_slot *base, struct psa_buf *out)
     const struct alert_slot *slot = (const struct alert_slot *)base;
 
     psa_buf_member_int(out, "history", (int64_t)slot->history);
+    psa_buf_name(out, "time_ns");
+    psa_buf_puts(out, "[");
+    for (size_t i = 0; !slot->active && i < HISTORY_MAX && slot->history >> i; i++) {
+        psa_buf_comma(out);
+        psa_buf_int(out, slot->time_ns[i]);
+    }
+    psa_buf_puts(out, "]");
     psa_buf_member_int(out, "normal_run", slot->normal_run);
     psa_buf_member_int(out, "since_ns", slot->since_ns);
     psa_buf_member_int(out, "last_ns", slot->last_ns);
@@ -343,10 +370,23 @@ static void save_slot(const struct psa_slot *base, struct psa_buf *out)
     psa_buf_member_int(out, "severity", slot->severity);
 }
 
+static bool load_times(struct alert_slot *slot, struct psa_json *in)
+{
+    size_t n = 0;
+
+    if (!psa_json_enter_array(in)) return false;
+    while (psa_json_next_item(in)) {
+        if (n == HISTORY_MAX) return false;
+        slot->time_ns[n++] = psa_json_int(in);
+    }
+    return !in->fault.what;
+}
+
 static bool load_slot(struct psa_slot *base, struct psa_str name, struct psa_json *in)
 {
     struct alert_slot *slot = (struct alert_slot *)base;
 
+    if (psa_str_eq(name, "time_ns")) return load_times(slot, in);
     if (psa_str_eq(name, "history")) slot->history = (uint64_t)psa_json_int(in);
     else if (psa_str_eq(name, "normal_run")) slot->normal_run = psa_json_int(in);
     else if (psa_str_eq(name, "since_ns")) slot->since_ns = psa_json_int(in);

@@ -312,6 +312,33 @@ static struct psa_field *next_made(struct features *features, size_t *n)
     return ok ? &features->made[(*n)++] : NULL;
 }
 
+/* A field that goes on as it is. Marked as shadowed until shade() has seen all fields. */
+static bool take_over(struct features *features, const struct psa_field *field, size_t *n_made)
+{
+    struct psa_field *made = next_made(features, n_made);
+
+    if (!made) return false;
+    *made = *field;
+    made->shadowed = true;
+    return true;
+}
+
+/* Of fields with one name the last counts, as it does for who reads the line. Features differ from each other in name, so
+ * one of two is always a field taken over. */
+static void shade(struct features *features, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct psa_field *taken = &features->made[i];
+
+        if (!taken->shadowed) continue;
+        taken->shadowed = false;
+        for (size_t j = 0; j < n; j++) {
+            if (j == i || !psa_str_is(features->made[j].name, taken->name)) continue;
+            features->made[j < i ? j : i].shadowed = true;
+        }
+    }
+}
+
 /* Put the features of one array field behind the fields made so far. */
 static bool add_features(struct psa_node *node, const struct psa_field *field, size_t *n_made)
 {
@@ -339,11 +366,8 @@ static bool add_features(struct psa_node *node, const struct psa_field *field, s
 /* The newest raw value of a window, with --keep. */
 static bool keep_newest(struct features *features, const struct psa_field *field, size_t *n_made)
 {
-    struct psa_field *made = next_made(features, n_made);
-
-    if (!made) return false;
-    *made = *field;
-    psa_field_set(made, field->n_array ? field->array[field->n_array - 1] : NAN);
+    if (!take_over(features, field, n_made)) return false;
+    psa_field_set(&features->made[*n_made - 1], field->n_array ? field->array[field->n_array - 1] : NAN);
     return true;
 }
 
@@ -366,7 +390,6 @@ static int push_window(struct psa_node *node, struct psa_record *record, struct 
 
     for (size_t i = 0; i < record->n_field && ok; i++) {
         const struct psa_field *field = &record->field[i];
-        struct psa_field *made;
 
         if (field->shadowed) continue;
         if (field->kind == PSA_ARRAY) {
@@ -375,10 +398,9 @@ static int push_window(struct psa_node *node, struct psa_record *record, struct 
             ok = ok && add_features(node, field, &n_made);
             continue;
         }
-        made = next_made(features, &n_made);
-        ok = made != NULL;
-        if (ok) *made = *field;
+        ok = take_over(features, field, &n_made);
     }
+    if (ok) shade(features, n_made);
     if (record->has_time && record->rate_hz > 0 && longest > 1) {
         int64_t span_ns = (int64_t)((double)(longest - 1) * 1e9 / record->rate_hz + 0.5);
 
@@ -474,14 +496,11 @@ static int roll_record(struct psa_node *node, struct rolling_slot *slot, struct 
     bool ok = true;
 
     for (size_t i = 0; i < record->n_field && ok; i++) {
-        struct psa_field *made;
-
         if (record->field[i].shadowed || (!config->keep && is_rolled(slot, &record->field[i]))) continue;
-        made = next_made(features, &n_made);
-        ok = made != NULL;
-        if (ok) *made = record->field[i];
+        ok = take_over(features, &record->field[i], &n_made);
     }
     for (size_t i = 0; i < slot->schema.n && ok; i++) ok = roll(node, slot, i, &n_made);
+    if (ok) shade(features, n_made);
     if (!ok || psa_record_replace_fields(record, features->made, n_made) != 0) return psa_fail_memory(error, "computing features");
     return psa_pass(node, record, error);
 }
@@ -610,6 +629,9 @@ static int parse_features(struct features *features, const char *list, struct ps
         if (!found)
             return psa_fail(error, PSA_EXIT_PERMANENT, "--features: there is no feature '%.*s'; see --help", (int)name.n,
                             name.p);
+        for (size_t i = 0; i < features->n_feature; i++)
+            if (features->feature[i] == found)
+                return psa_fail(error, PSA_EXIT_PERMANENT, "--features: '%s' stands there twice", found->name);
         if (features->n_feature == FEATURES_MAX)
             return psa_fail(error, PSA_EXIT_PERMANENT, "--features: more than %d", FEATURES_MAX);
         features->feature[features->n_feature++] = found;
@@ -632,9 +654,9 @@ static int parse_rolling(struct features *features, const char *text, struct psa
         if (!is_mean && !psa_str_eq(item, "std"))
             return psa_fail(error, PSA_EXIT_PERMANENT, "--rolling: there is no statistic '%.*s'; mean and std are",
                             (int)item.n, item.p);
-        if (features->n_statistic == sizeof features->statistic / sizeof *features->statistic)
-            return psa_fail(error, PSA_EXIT_PERMANENT, "--rolling: a statistic stands there twice");
         features->statistic[features->n_statistic++] = is_mean ? ROLLING_MEAN : ROLLING_STD;
+        if (features->n_statistic > 2 || (features->n_statistic == 2 && features->statistic[0] == features->statistic[1]))
+            return psa_fail(error, PSA_EXIT_PERMANENT, "--rolling: a statistic stands there twice");
     }
     list = at + 1;
     end = list + strlen(list);
@@ -646,6 +668,9 @@ static int parse_rolling(struct features *features, const char *text, struct psa
         if (!psa_int_parse(item.p, item.p + item.n, length) || *length < 1 || *length > 100000000)
             return psa_fail(error, PSA_EXIT_PERMANENT, "--rolling: '%.*s' is no length from 1 to 100000000", (int)item.n,
                             item.p);
+        for (size_t i = 0; i < features->n_length; i++)
+            if (features->length[i] == *length)
+                return psa_fail(error, PSA_EXIT_PERMANENT, "--rolling: the length %lld stands there twice", (long long)*length);
         features->n_length++;
     }
     if (!features->n_statistic || !features->n_length)

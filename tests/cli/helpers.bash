@@ -9,7 +9,7 @@ psa_setup() {
     T=$BATS_TEST_TMPDIR
     PY=python3
     [ ! -x /usr/bin/python3 ] || PY=/usr/bin/python3
-    export PSA_BIN=$BIN PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$PWD/tests/cli
+    export PY PSA_BIN=$BIN PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$PWD/tests/cli
 }
 
 # record ID FIELDS NS [MORE MEMBERS]

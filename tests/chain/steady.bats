@@ -1,0 +1,47 @@
+#!/usr/bin/env bats
+# Steady state allocates nothing: four times the input, the same number of allocations. valgrind counts them.
+
+load ../cli/helpers
+
+setup() {
+    psa_setup
+    command -v valgrind >/dev/null || skip "valgrind is missing"
+    ! grep -q __asan_init "$BIN/psa-filter" || skip "valgrind and AddressSanitizer exclude each other"
+}
+
+# allocations FILE COMMAND...: how many the command makes on the file.
+allocations() {
+    local input=$1
+    shift
+    valgrind --log-file="$T/valgrind" "$@" <"$input" >"$T/out" 2>"$T/err" || return
+    sed -n 's/.*total heap usage: \([0-9,]*\) allocs.*/\1/p' "$T/valgrind" | tr -d ,
+}
+
+# steady INPUT COMMAND...: as many for the whole input as for its first quarter; its output is left in $T/out.
+steady() {
+    local input=$1 short long
+    shift
+    head -n "$(($(wc -l <"$input") / 4))" "$input" >"$T/quarter"
+    short=$(allocations "$T/quarter" "$@")
+    long=$(allocations "$input" "$@")
+    [ -n "$short" ]
+    if [ "$short" != "$long" ]; then
+        echo "$short allocations for a quarter of the input, $long for all of it: $*" >&2
+        return 1
+    fi
+}
+
+@test "steady state allocates nothing, stage by stage" {
+    "$BIN/psa-sim" --no-faults --duration 30s >"$T/readings"
+    steady "$T/readings" "$BIN/psa-filter" --lowpass 40Hz --rate 100Hz --fields 'accel_*,gyro_*'
+    steady "$T/readings" "$BIN/psa-features" --rolling mean,std@5,20
+    steady "$T/readings" "$BIN/psa-window" --length 1s --stride 250ms
+    mv "$T/out" "$T/windows"
+    steady "$T/windows" "$BIN/psa-features"
+    mv "$T/out" "$T/features"
+    grep accel_gyro "$T/features" | "$BIN/psa-train" isolation-forest --trees 20 --output "$T/model"
+    steady "$T/features" "$BIN/psa-score" --model "$T/model"
+    steady "$T/features" "$BIN/psa-score" --ecod --warmup 10 --horizon 20
+    mv "$T/out" "$T/scored"
+    steady "$T/scored" "$BIN/psa-alert"
+}

@@ -1,0 +1,54 @@
+#!/usr/bin/env bats
+# The manuals as a whole, and the README's tour. That each page's examples run is the suite `man` of tests/run.sh; here
+# is what that rests on: every program has a page, and tests/man/examples.py sees an example that is wrong.
+
+load helpers
+
+setup() {
+    psa_setup
+    command -v jq >/dev/null || skip 'jq is missing'
+}
+
+# manual LINE...: a page with one example block, on stdout.
+manual() { printf '%s\n' '.Sh EXAMPLES' '.Bd -literal' "$@" .Ed; }
+
+@test "README.md: the tour prints what it shows" { keep 0 tests/man/examples.py README.md; }
+
+@test "every program has a manual, psa(7) and the README name them all" {
+    for program in src/cmd/*.c; do
+        name=$(basename "$program" .c)
+        [ -e "man/$name.1" ] || { echo "man/$name.1 is missing"; false; }
+        grep -q "^\.It Xr $name 1\$" man/psa.7 || { echo "psa(7) does not name $name"; false; }
+    done
+    for page in man/*.[1-8]; do
+        grep -qF "]($page)" README.md || { echo "README.md does not name $page"; false; }
+    done
+}
+
+@test "every reason that the filters count stands in their manuals" {
+    # The names in psa_reject(...), psa_drop(...) and psa_note(...) of a stage; then those that every filter has.
+    reasons() { grep -oh 'psa_\(reject\|reject_held\|drop\|note\)(node[^;]*' "$1" | grep -o '"[a-z_]*"' | tr -d '"' | sort -u; }
+    for stage in filter window features alert score; do
+        [ -n "$(reasons "src/stage/$stage.c")" ]
+        for reason in $(reasons "src/stage/$stage.c"); do
+            grep -q "^\.\(It\|Pq\) Li .*\b$reason\b" "man/psa-$stage.1" || { echo "psa-$stage(1) does not explain $reason"; false; }
+        done
+    done
+    for reason in no_key late syntax not_object fields time limit control max_line; do
+        for stage in filter window features alert; do
+            grep -q "^\.It Li $reason\b" "man/psa-$stage.1" || { echo "psa-$stage(1) does not explain $reason"; false; }
+        done
+    done
+}
+
+@test "examples: what fails, or prints something else, fails its page" {
+    manual '$ echo a b' 'a...' '$ printf "%s\en" x "*"' 'x' '*' '$ cat' >"$T/good.1"
+    keep 0 tests/man/examples.py "$T/good.1"
+    manual '$ false' >"$T/status.1"
+    manual '$ false | cat' >"$T/pipe.1"
+    manual '$ echo a b' 'a c' >"$T/other.1"
+    manual '$ printf "%s\en" a b' 'a' >"$T/more.1"
+    manual '$ echo ab' '*' >"$T/star.1"
+    manual 'no command' >"$T/none.1"
+    for bad in status pipe other more star none; do keep 1 tests/man/examples.py "$T/$bad.1"; done
+}

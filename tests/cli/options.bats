@@ -1,0 +1,67 @@
+#!/usr/bin/env bats
+# Conventions of every filter: help, version, refused options, units.
+
+load helpers
+setup() { psa_setup; }
+FILTERS='psa-filter psa-window psa-features psa-score psa-alert psa-run'
+
+@test "--help and --version on stdout with 0, wherever they stand; a closed stdout is an error" {
+    for name in $FILTERS; do
+        keep 0 "$BIN/$name" --help
+        grep -q "^usage: $name " "$T/out"
+        cp "$T/out" "$T/help"
+        keep 0 "$BIN/$name" -h
+        cmp "$T/out" "$T/help"
+        keep 0 "$BIN/$name" --version
+        grep -qx "$name (psa) [0-9.]*" "$T/out"
+        keep 0 "$BIN/$name" -V
+        [ ! -s "$T/err" ]
+        status=0
+        "$BIN/$name" --help >/dev/full 2>"$T/err" || status=$?
+        [ "$status" -eq 1 ]
+        saying "$name: stdout: cannot write: No space left on device"
+    done
+}
+
+@test "an option that does not exist, one without its value: 2 and a sentence" {
+    for name in $FILTERS; do
+        keep 2 "$BIN/$name" --no-such-option </dev/null
+        said "$name: there is no option '--no-such-option'; see --help"
+        [ ! -s "$T/out" ]
+        keep 2 "$BIN/$name" --max-line </dev/null
+        said "$name: option '--max-line' needs a value; see --help"
+    done
+    keep 2 "$BIN/psa-filter" --strict=yes </dev/null
+}
+
+@test "numbers with units are checked" {
+    for value in -1 0 x 1.5 1e3 99999999999999999999 ''; do keep 2 "$BIN/psa-window" --length 1 --max-keys "$value" </dev/null; done
+    for value in x 1x 5 -1MiB 2TiB ''; do keep 2 "$BIN/psa-window" --length 1 --max-line "$value" </dev/null; done
+    for value in x 1w s 1e400s nan; do keep 2 "$BIN/psa-window" --length 1s --max-gap "$value" </dev/null; done
+    for value in 1s 250ms 1.5s 5m 2h 1d 10us 100ns 1e3ms; do keep 0 "$BIN/psa-window" --length 1s --max-gap "$value" </dev/null; done
+    for value in 64KiB 1MiB 1kB 100 100B 1e3; do keep 0 "$BIN/psa-window" --length 1s --max-line "$value" </dev/null; done
+}
+
+@test "every option that --help names is taken, and takes a value exactly if --help says so" {
+    for name in psa-filter psa-window psa-features psa-score psa-alert; do
+        "$BIN/$name" --help >"$T/help"
+        sed -n 's/^ \{2,6\}\(-.,\)\?  *\?--\([a-z-]*\)\( [A-Z].*\)\?.*/\2/p' "$T/help" | sort >"$T/named"
+        [ "$(wc -l <"$T/named")" -gt 12 ]
+        while read -r option; do
+            status=0
+            "$BIN/$name" "--$option" </dev/null >"$T/out" 2>"$T/err" || status=$?
+            if grep -q "there is no option" "$T/err"; then
+                cat "$T/err" >&2
+                return 1
+            fi
+        done <"$T/named"
+    done
+}
+
+@test "the same locale or another, the same bytes" {
+    for i in $(seq 20); do record a "\"x\":$i.5" "${i}000000"; done >"$T/in"
+    keep 0 env LC_ALL=C "$BIN/psa-filter" --lowpass 10.5Hz --rate 0.1kHz <"$T/in"
+    cp "$T/out" "$T/want"
+    keep 0 env LOCPATH="$PWD/build/locale" LC_ALL=de_DE.UTF-8 "$BIN/psa-filter" --lowpass 10.5Hz --rate 0.1kHz <"$T/in"
+    same "$T/out" <"$T/want"
+}

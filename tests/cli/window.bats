@@ -1,0 +1,105 @@
+#!/usr/bin/env bats
+# psa-window: against an independent model in Python (window_check.py), and what it says about odd input.
+
+load helpers
+setup() { psa_setup; }
+check() { "$PY" tests/cli/window_check.py "$@"; }
+points() { for i in $1; do record a "\"x\":$i" "$((i * 1000000))"; done; }
+
+@test "model: regular time, tumbling, sliding and sparse windows, three keys, nulls, labels" { check regular; }
+@test "model: irregular and equal times, late records" { check irregular; }
+@test "model: gaps without --max-gap" { check gappy; }
+@test "model: heartbeats complete time windows" { check heartbeats; }
+@test "model: count windows" { check counts; }
+@test "model: blocks of samples among readings" { check blocks; }
+@test "model: --max-gap and --partial, time windows" { check time_gaps; }
+@test "model: --max-gap and --partial, count windows" { check count_gaps; }
+@test "overlapping windows windowed again count no sample twice; readings inside a block are late" { check again; }
+
+@test "a time window is half-open and is written by the record at its end" {
+    points '0 5 9 10 11' >"$T/in"
+    keep 0 "$BIN/psa-window" --length 10ms <"$T/in"
+    echo '{"sensor_id":"a","fields":{"x":[0,5,9]},"timestamp_ns":0,"rate_hz":222.22222222222223,"window":{"start_ns":0,"end_ns":10000000,"n":3,"seq":0}}' | same "$T/out"
+}
+
+@test "a window takes its members from its newest record, its time from its first sample" {
+    { record a '"x":1' 0 '"rate_hz":500,"site":"north","zone":1' && record a '"x":2' 5 '"rate_hz":500,"site":"south"' &&
+        record a '"x":3' 1000 '"site":"west"'; } >"$T/in"
+    keep 0 "$BIN/psa-window" --length 1us <"$T/in"
+    echo '{"sensor_id":"a","fields":{"x":[1,2]},"timestamp_ns":0,"rate_hz":500,"site":"south","window":{"start_ns":0,"end_ns":1000,"n":2,"seq":0}}' | same "$T/out"
+}
+
+@test "event time given as ts_ms or ISO 8601 leaves as timestamp_ns, in its place" {
+    printf '{"ts_ms":%d,"fields":{"x":1},"k":1}\n' 1000 1001 1002 >"$T/in"
+    keep 0 "$BIN/psa-window" --length 2 <"$T/in"
+    echo '{"timestamp_ns":1000000000,"fields":{"x":[1,1]},"k":1,"rate_hz":1000,"window":{"start_ns":1000000000,"end_ns":1002000000,"n":2,"seq":0}}' | same "$T/out"
+    printf '{"timestamp":"2024-03-09T16:00:0%d.5Z","fields":{"x":1}}\n' 0 1 2 >"$T/in"
+    keep 0 "$BIN/psa-window" --length 2 <"$T/in"
+    echo '{"timestamp_ns":1710000000500000000,"fields":{"x":[1,1]},"rate_hz":1,"window":{"start_ns":1710000000500000000,"end_ns":1710000002500000000,"n":2,"seq":0}}' | same "$T/out"
+}
+
+@test "labels: the largest number, the string of the most anomalous sample" {
+    { record a '"x":1' 1 '"labels":{"anomaly":0,"fault":"none"}' && record a '"x":1' 2 '"labels":{"anomaly":1,"fault":"wear"}' &&
+        record a '"x":1' 3 '"labels":{"anomaly":0,"fault":"none"}' && record a '"x":1' 4 '"labels":{"anomaly":0,"fault":"none"}' &&
+        record a '"x":1' 5 && record a '"x":1' 6; } >"$T/in"
+    keep 0 "$BIN/psa-window" --length 2 <"$T/in"
+    run jq -c .labels "$T/out"
+    [ "$output" = '{"anomaly":1,"fault":"wear"}
+{"anomaly":0,"fault":"none"}
+null' ]
+}
+
+@test "--max-gap says where the windows start anew" {
+    points '0 5 10 500 505 510 520' >"$T/in"
+    keep 0 "$BIN/psa-window" --length 10ms --max-gap 100ms --stats <"$T/in"
+    said 'psa-window: stdin:4: a: a gap of 0.490 s; windows start anew'
+    saying '"noted":{"gap":1}'
+    [ "$(jq -c .window.start_ns "$T/out" | tr '\n' ' ')" = '0 10000000 500000000 510000000 ' ]
+}
+
+@test "--max-samples bounds a window: the oldest are left out, counted and said" {
+    points "$(seq -s ' ' 0 40)" >"$T/in"
+    keep 0 "$BIN/psa-window" --length 30ms --max-samples 10 --stats <"$T/in"
+    [ "$(jq -c '[.fields.x[0], .window.n, .timestamp_ns]' "$T/out")" = '[20,10,20000000]' ]
+    said 'psa-window: stdin:11: a window holds more than --max-samples 10; its oldest samples are left out'
+    saying '"max_samples":21'
+    keep 2 "$BIN/psa-window" --length 30 --max-samples 10 </dev/null
+    said 'psa-window: --length 30 is above --max-samples 10'
+}
+
+@test "what is no window's sample is rejected by name, and the rest is as if it had not been" {
+    points '0 1 2 3 4 5 6 7' >"$T/good"
+    { sed -n '1,2p' "$T/good" && echo '{"sensor_id":"a","fields":{"x":1}}' && record b '"s":"on"' 5 && record a '"x":"hot"' 1000000 &&
+        record c '"x":[1,2]' 7 && record d '"x":[1,2],"y":[1]' 8 '"rate_hz":5' && record d '"x":[1,2],"y":3' 9 '"rate_hz":5' &&
+        record a '"x":1' 999 && echo 'x' && sed -n '3,8p' "$T/good"; } >"$T/in"
+    keep 0 "$BIN/psa-window" --length 4 <"$T/good"
+    mv "$T/out" "$T/want"
+    keep 0 "$BIN/psa-window" --length 4 --stats --rejects "$T/rejects" <"$T/in"
+    cmp "$T/out" "$T/want"
+    sed -n '3,8p;10p' "$T/in" | same "$T/rejects"
+    said 'psa-window: stdin:3: no timestamp_ns; rejected'
+    said "psa-window: stdin:4: no field of this key's first record is a number; rejected"
+    said 'psa-window: stdin:5: fields.x is not a number; skipped'
+    said 'psa-window: stdin:6: a block of samples without rate_hz; rejected'
+    said 'psa-window: stdin:9: a: 999001 ns older than the newest record; dropped'
+    saying '"rejected":{"no_time":1,"no_fields":1,"type":1,"no_rate":1,"blocks":2,"syntax":1},"dropped":{"late":1}'
+    accounts "$T/err"
+}
+
+@test "far ends of time" {
+    { record a '"x":1' -9223372036854775808 && record a '"x":2' 0 && record a '"x":3' 9223372036854775807 &&
+        record a '"x":4' 9223372036854775807; } >"$T/in"
+    keep 0 "$BIN/psa-window" --length 1s --stride 250ms --partial --max-gap 1d <"$T/in"
+    keep 0 "$BIN/psa-window" --length 1s --stride 250ms --partial <"$T/in"
+    keep 0 "$BIN/psa-window" --length 3 --partial <"$T/in"
+}
+
+@test "options that make no window are refused with 2 and a sentence" {
+    keep 2 "$BIN/psa-window" </dev/null
+    said 'psa-window: no window named; give --length, such as --length 1s or --length 100'
+    keep 2 "$BIN/psa-window" --length 1s --stride 100 </dev/null
+    said 'psa-window: --length and --stride must both be durations or both be counts'
+    for length in 0 -1 0s -1s 1.5 ten 1parsec ''; do
+        [ "$length" = 1.5 ] || keep 2 "$BIN/psa-window" --length "$length" </dev/null
+    done
+}

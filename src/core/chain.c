@@ -1,8 +1,9 @@
 /*
  * chain.c - see chain.h.
  *
- * A state file is one JSON object: {"psa_state":1,"stage":NAME,"options":TEXT,"state":VALUE}. It is valid for a run if
- * and only if version, stage and options are the run's own; otherwise it is refused, never half used.
+ * A state file is one JSON object: {"psa_state":1,"stage":NAME,"options":TEXT,"previous":ID,"state":VALUE}. It is valid
+ * for a run if and only if version, stage and options are the run's own; otherwise it is refused, never half used.
+ * `previous` is there once a checkpoint was kept: the last one before this state, to be removed after the next.
  */
 #include "core/chain.h"
 
@@ -49,6 +50,7 @@ const struct psa_option psa_node_option_table[] = {
       .min = 0,
       .max = 9e18,
       .free_of_state = true,
+      .needs = "state",
       .help = "save the state that often too; 0: only at the end" },
     { .name = "stats",
       .type = PSA_OPT_FLAG,
@@ -85,7 +87,7 @@ int psa_node_parse(struct psa_node *node, const struct psa_stage *stage, int arg
 static int load_file(struct psa_node *node, const char *path, bool must_exist, struct psa_error *error)
 {
     struct psa_buf text = { 0 };
-    int status = node->world->state_read(node->world->ctx, path, &text, error);
+    int status = node->world->file_read(node->world->ctx, path, &text, error);
 
     if (status == 0) status = psa_node_state_load(node, psa_buf_str(&text), error);
     else if (status == 1 && must_exist)
@@ -118,7 +120,7 @@ int psa_node_open(struct psa_node *node, const struct psa_world *world, struct p
     node->world = world;
     node->next = next;
     node->opened = true;
-    if (node->options.state && ((!node->stage->slot && !node->stage->save) || !world->state_read))
+    if (node->options.state && ((!node->stage->slot && !node->stage->save) || !world->file_read))
         return psa_fail(error, PSA_EXIT_PERMANENT, "%s keeps no state; --state has no meaning here", node->stage->name);
     if (open_stage(node, error) != 0) return -1;
     return node->options.state ? load_file(node, node->options.state, false, error) : 0;
@@ -163,6 +165,7 @@ int psa_node_state_text(struct psa_node *node, struct psa_buf *out, struct psa_e
     psa_buf_member_int(out, "psa_state", STATE_VERSION);
     psa_buf_member_text(out, "stage", psa_str_of(node->stage->name));
     psa_buf_member_text(out, "options", psa_buf_str(&node->canonical));
+    if (node->checkpoints[1][0]) psa_buf_member_text(out, "previous", psa_str_of(node->checkpoints[1]));
     psa_buf_name(out, "state");
     if (psa_node_save_value(node, out, error) != 0) return -1;
     psa_buf_puts(out, "}\n");
@@ -199,6 +202,9 @@ static int load_members(struct psa_node *node, struct psa_json *in, struct psa_e
             if (!psa_str_is(text, psa_buf_str(&node->canonical)))
                 return refuse_state(node, "configuration", text, error);
             seen |= 4;
+        } else if (psa_str_eq(name, "previous")) {
+            text = psa_json_text(in);
+            snprintf(node->checkpoints[0], sizeof node->checkpoints[0], "%.*s", (int)text.n, text.p ? text.p : "");
         } else if (psa_str_eq(name, "state") && seen == 7) {
             if (psa_node_load_value(node, in, error) != 0) return -1;
             seen |= 8;
@@ -233,7 +239,7 @@ static int save_as(struct psa_node *node, const char *path, struct psa_error *er
 {
     node->saved.n = 0;
     if (psa_node_state_text(node, &node->saved, error) != 0) return -1;
-    return node->world->state_write(node->world->ctx, path, psa_buf_str(&node->saved), error);
+    return node->world->file_write(node->world->ctx, path, psa_buf_str(&node->saved), error);
 }
 
 int psa_node_save(struct psa_node *node, struct psa_error *error)
@@ -259,7 +265,7 @@ static int checkpoint(struct psa_node *node, const char *id, struct psa_error *e
     if (strcmp(node->checkpoints[1], id) == 0) return 0;
     if (node->checkpoints[0][0]) {
         if (checkpoint_path(node, node->checkpoints[0], path, error) != 0) return -1;
-        if (node->world->state_remove(node->world->ctx, path, error) != 0) return -1;
+        if (node->world->file_remove(node->world->ctx, path, error) != 0) return -1;
     }
     memcpy(node->checkpoints[0], node->checkpoints[1], sizeof node->checkpoints[0]);
     snprintf(node->checkpoints[1], sizeof node->checkpoints[1], "%s", id);
@@ -270,7 +276,10 @@ static int restore(struct psa_node *node, const char *id, struct psa_error *erro
 {
     char path[4096];
 
-    if (!node->options.state) return 0;
+    if (!node->options.state) {
+        if (node->stage->slot) psa_say(node, "restore", "restore '%s' without --state: this stage starts afresh", id);
+        return 0;
+    }
     if (node->stats.in)
         return psa_fail(error, PSA_EXIT_PERMANENT, "restore '%s' came after a record; it must be the first line", id);
     if (checkpoint_path(node, id, path, error) != 0) return -1;
@@ -483,12 +492,24 @@ int psa_reject_held(struct psa_node *node, struct psa_record *record, const char
 {
     va_list arguments;
 
-    if (node->stats.absorbed) node->stats.absorbed--;
-    count(&node->stats.rejected, reason);
+    if (node->stats.absorbed) {
+        node->stats.absorbed--;
+        count(&node->stats.rejected, reason);
+    } else {
+        psa_note(node, "rejected_of_state"); /* it was counted as in by the run whose state this one loaded */
+    }
     va_start(arguments, format);
     say_list(node, reason, format, arguments);
     va_end(arguments);
     return keep_rejected(node, record, error);
+}
+
+void psa_lose_held(struct psa_node *node, size_t n, const char *reason)
+{
+    for (; n && node->stats.absorbed; n--) {
+        node->stats.absorbed--;
+        count(&node->stats.dropped, reason);
+    }
 }
 
 void psa_say(struct psa_node *node, const char *cause, const char *format, ...)
@@ -511,14 +532,6 @@ void psa_node_refuse(struct psa_node *node, const char *reason, const char *why)
 void psa_node_skip_line(struct psa_node *node)
 {
     node->line++;
-}
-
-uint64_t psa_reasons_sum(const struct psa_reasons *reasons)
-{
-    uint64_t sum = 0;
-
-    for (size_t i = 0; i < reasons->n; i++) sum += reasons->of[i].n;
-    return sum;
 }
 
 void psa_note(struct psa_node *node, const char *reason)

@@ -18,10 +18,11 @@ struct psa_world {
     void (*say)(void *ctx, const struct psa_node *node, const char *cause, const char *text);
     /* Keep a rejected record (--rejects). */
     int (*reject)(void *ctx, const struct psa_record *record, struct psa_error *error);
-    /* Write a state whole and durably to `path` / read it into `text`; read gives 1 when there is no such file. */
-    int (*state_write)(void *ctx, const char *path, struct psa_str text, struct psa_error *error);
-    int (*state_read)(void *ctx, const char *path, struct psa_buf *text, struct psa_error *error);
-    int (*state_remove)(void *ctx, const char *path, struct psa_error *error);
+    /* States and models. Write a file whole and durably / append all of it to `text` (1: there is no such file) / remove
+     * it, if it is there. */
+    int (*file_write)(void *ctx, const char *path, struct psa_str text, struct psa_error *error);
+    int (*file_read)(void *ctx, const char *path, struct psa_buf *text, struct psa_error *error);
+    int (*file_remove)(void *ctx, const char *path, struct psa_error *error);
 };
 
 /* Options that every stage has. */
@@ -99,7 +100,6 @@ void psa_node_refuse(struct psa_node *node, const char *reason, const char *why)
 void psa_node_skip_line(struct psa_node *node);
 /* A node that a stage holds inside has accounted for records of the stage's own: move its counts to the stage's node. */
 void psa_node_take_counts(struct psa_node *node, struct psa_node *inner);
-uint64_t psa_reasons_sum(const struct psa_reasons *reasons);
 
 /* One JSON line of the accounting, with its LF. in = passed + absorbed + dropped + rejected. */
 void psa_node_stats(const struct psa_node *node, struct psa_buf *out);
@@ -110,6 +110,8 @@ void psa_node_stats(const struct psa_node *node, struct psa_buf *out);
 int psa_pass(struct psa_node *node, struct psa_record *record, struct psa_error *error);
 /* A record absorbed earlier (held back, say until the rate was known) goes on now. */
 int psa_pass_held(struct psa_node *node, struct psa_record *record, struct psa_error *error);
+/* n records absorbed earlier are lost by rule ("evicted"). */
+void psa_lose_held(struct psa_node *node, size_t n, const char *reason);
 /* A record absorbed earlier turns out to be unusable. */
 int psa_reject_held(struct psa_node *node, struct psa_record *record, const char *reason, struct psa_error *error,
                     const char *format, ...) __attribute__((format(printf, 5, 6)));

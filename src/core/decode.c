@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/hash.h"
 #include "core/json.h"
 #include "core/number.h"
 #include "core/record.h"
@@ -197,7 +198,7 @@ static const char *field_value(struct psa_decoder *decoder, const char *p, const
     return behind;
 }
 
-static enum psa_member_id identify(struct psa_str name)
+enum psa_member_id psa_member_identify(struct psa_str name)
 {
     static const struct {
         const char *name;
@@ -659,7 +660,7 @@ static bool cut_member(struct cut *cut, const char *from)
     if (too_many(decoder)) return cut_fail(cut, PSA_REFUSED_LIMIT, cut->p, "more members than --max-fields");
     *member = (struct psa_member){ 0 };
     if (!cut_name(cut, &member->name)) return false;
-    member->id = identify(member->name);
+    member->id = psa_member_identify(member->name);
     member->lead = (struct psa_str){ from, (size_t)(cut->p - from) };
     value = cut->p;
     if (member->id == PSA_M_FIELDS && value < cut->end && *value == '{') {
@@ -700,17 +701,9 @@ static bool cut_record(struct cut *cut)
 
 /* Of elements with one name the last counts. Names are compared in order of their hashes, so that a record of thousands
  * of fields stays fast. */
-static uint32_t hash_name(struct psa_str name)
-{
-    uint32_t hash = 2166136261u; /* FNV-1a */
-
-    for (size_t i = 0; i < name.n; i++) hash = (hash ^ (unsigned char)name.p[i]) * 16777619u;
-    return hash;
-}
-
 struct named {
-    uint32_t hash;
-    uint32_t at;
+    uint64_t hash;
+    size_t at;
 };
 
 static int by_hash(const void *a, const void *b)
@@ -727,7 +720,7 @@ static bool mark_shadowed_fields(struct psa_record *record)
 
     if (!named) return false;
     for (size_t i = 0; i < record->n_field; i++)
-        named[i] = (struct named){ hash_name(record->field[i].name), (uint32_t)i };
+        named[i] = (struct named){ psa_hash(PSA_HASH_START, record->field[i].name.p, record->field[i].name.n), i };
     qsort(named, record->n_field, sizeof *named, by_hash);
     for (size_t i = 0; i + 1 < record->n_field; i++)
         for (size_t j = i + 1; j < record->n_field && named[j].hash == named[i].hash; j++)

@@ -359,8 +359,7 @@ bool psa_json_close(struct psa_json *in)
 
 /* ---- finding a value -------------------------------------------------------------------------------------------- */
 
-/* The value of the last member called name in a checked object's text. */
-static struct psa_str find_member(struct psa_str object, struct psa_str name)
+struct psa_str psa_json_member(struct psa_str object, struct psa_str name)
 {
     struct psa_str found = { NULL, 0 }, member, text;
     struct psa_arena arena = { 0 };
@@ -382,7 +381,7 @@ struct psa_str psa_json_find(struct psa_str object, const char *path)
         const char *dot = strchr(path, '.');
         struct psa_str name = { path, dot ? (size_t)(dot - path) : strlen(path) };
 
-        object = find_member(object, name);
+        object = psa_json_member(object, name);
         if (!dot) return object;
         path = dot + 1;
     }

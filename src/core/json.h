@@ -68,6 +68,9 @@ bool psa_json_refuse(struct psa_json *in, const char *what);
 /* true when nothing was wrong and only white space is left. */
 bool psa_json_close(struct psa_json *in);
 
+/* The text of the value of the member of that very name (dots are letters) in a checked object's text. */
+struct psa_str psa_json_member(struct psa_str object, struct psa_str name);
+
 /* The text of the value at a dotted path ("tags.host") within a checked object's text; .p == NULL when absent. With
  * duplicates the last one counts. */
 struct psa_str psa_json_find(struct psa_str object, const char *path);

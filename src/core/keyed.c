@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/buf.h"
+#include "core/hash.h"
 
 enum {
     FIRST_BUCKETS = 16,
@@ -19,13 +20,9 @@ struct psa_keyed {
     struct psa_slot *oldest, *newest;
 };
 
-/* FNV-1a, 64 bits (Fowler, Noll, Vo). */
 static uint64_t hash_of(struct psa_str key)
 {
-    uint64_t hash = UINT64_C(14695981039346656037);
-
-    for (size_t i = 0; i < key.n; i++) hash = (hash ^ (unsigned char)key.p[i]) * UINT64_C(1099511628211);
-    return hash;
+    return psa_hash(PSA_HASH_START, key.p, key.n);
 }
 
 struct psa_keyed *psa_keyed_new(const struct psa_slot_type *type, int64_t max_keys)
@@ -190,13 +187,16 @@ struct psa_slot *psa_keyed_next(const struct psa_keyed *keyed, const struct psa_
     return slot ? slot->newer : keyed->oldest;
 }
 
-bool psa_slot_late(struct psa_slot *slot, const struct psa_record *record)
+bool psa_slot_late(const struct psa_slot *slot, const struct psa_record *record)
 {
-    if (!record->has_time) return false;
-    if (slot->has_time && record->timestamp_ns < slot->newest_ns) return true;
+    return record->has_time && slot->has_time && record->timestamp_ns < slot->newest_ns;
+}
+
+void psa_slot_advance(struct psa_slot *slot, const struct psa_record *record)
+{
+    if (!record->has_time) return;
     slot->has_time = true;
     slot->newest_ns = record->timestamp_ns;
-    return false;
 }
 
 /* ---- states ---------------------------------------------------------------------------------------------------------------- */
@@ -252,6 +252,8 @@ static bool load_slot(struct psa_keyed *keyed, struct psa_json *in)
     }
     if (in->fault.what) return false;
     if (!slot) return psa_json_refuse(in, "a slot without its key");
+    for (const char *const *need = keyed->type->needs; need && *need; need++)
+        if (!stands_in(psa_str_of(*need), seen, n_seen)) return psa_json_refuse(in, "a slot that lacks a member");
     if (keyed->type->loaded && !keyed->type->loaded(slot)) return psa_json_refuse(in, "a slot that is not whole");
     return true;
 }

@@ -26,7 +26,8 @@ struct psa_slot_type {
      * load returns false for a name it does not know (the state is refused). */
     void (*save)(const struct psa_slot *slot, struct psa_buf *out);
     bool (*load)(struct psa_slot *slot, struct psa_str name, struct psa_json *in);
-    /* Optional: after the last member of a loaded slot: check that it is whole. */
+    const char *const *needs; /* optional: names that every saved slot has, ended by NULL */
+    /* Optional: after the last member of a loaded slot: check that they go together. */
     bool (*loaded)(struct psa_slot *slot);
 };
 
@@ -46,9 +47,10 @@ size_t psa_keyed_count(const struct psa_keyed *keyed);
 /* Least recently seen first: start with NULL. */
 struct psa_slot *psa_keyed_next(const struct psa_keyed *keyed, const struct psa_slot *slot);
 
-/* Is the record older than the key's newest? If not, the key's newest becomes its time. A record without time is never
- * late. */
-bool psa_slot_late(struct psa_slot *slot, const struct psa_record *record);
+/* Is the record older than the key's newest? A record without time is never late. */
+bool psa_slot_late(const struct psa_slot *slot, const struct psa_record *record);
+/* The record is accepted: the key's newest becomes its time. A rejected one must not move the key's clock. */
+void psa_slot_advance(struct psa_slot *slot, const struct psa_record *record);
 
 /* All slots as one JSON array, least recently seen first, so that loading restores the order. */
 void psa_keyed_save(const struct psa_keyed *keyed, struct psa_buf *out);

@@ -200,14 +200,55 @@ int psa_options_default(const struct psa_option_set *set, size_t n_set, struct p
     return 0;
 }
 
-static void note(struct psa_buf *canonical, const struct psa_option *option, const char *text)
+/* Append the option with the value in force, so that 1s and 1000ms are the same. Calls and texts stand as typed. */
+static void note(struct psa_buf *canonical, const struct psa_option *option, const void *config, const char *text)
 {
+    const void *variable = config ? (const char *)config + option->offset : NULL;
+    const struct psa_span *span = variable;
+
     if (!canonical || option->free_of_state) return;
     psa_buf_puts(canonical, canonical->n ? " --" : "--");
     psa_buf_puts(canonical, option->name);
-    if (!text) return;
+    if (!option->metavar) return;
     psa_buf_puts(canonical, "=");
-    psa_buf_puts(canonical, text);
+    switch (option->type) {
+    case PSA_OPT_COUNT:
+    case PSA_OPT_SIZE: psa_buf_int(canonical, *(const int64_t *)variable); break;
+    case PSA_OPT_DURATION:
+        psa_buf_int(canonical, *(const int64_t *)variable);
+        psa_buf_puts(canonical, "ns");
+        break;
+    case PSA_OPT_REAL:
+    case PSA_OPT_RATE: psa_buf_number(canonical, *(const double *)variable); break;
+    case PSA_OPT_SPAN:
+        psa_buf_int(canonical, span->value);
+        if (!span->by_count) psa_buf_puts(canonical, "ns");
+        break;
+    default: psa_buf_puts(canonical, text);
+    }
+}
+
+static bool is_used(const struct merged *merged, const bool *used, const char *name)
+{
+    for (size_t i = 0; i < merged->n; i++)
+        if (used[i] && strcmp(merged->option[i]->name, name) == 0) return true;
+    return false;
+}
+
+/* Options that mean nothing beside the others given are refused: they would be ignored. */
+static int check_company(const struct merged *merged, const bool *used, struct psa_error *error)
+{
+    for (size_t i = 0; i < merged->n; i++) {
+        const struct psa_option *option = merged->option[i];
+
+        if (!used[i]) continue;
+        if (option->needs && !is_used(merged, used, option->needs))
+            return psa_fail(error, PSA_EXIT_PERMANENT, "--%s means nothing without --%s", option->name, option->needs);
+        if (option->not_with && is_used(merged, used, option->not_with))
+            return psa_fail(error, PSA_EXIT_PERMANENT, "--%s means nothing beside --%s", option->name,
+                            option->not_with);
+    }
+    return 0;
 }
 
 static size_t option_at(const struct merged *merged, int found)
@@ -252,14 +293,16 @@ int psa_options_parse(const struct psa_option_set *set, size_t n_set, int argc, 
         if (store(merged.option[i], merged.config[i], optarg, error) != 0) return -1;
         used[i] = true;
         given[i] = optarg;
-        if (merged.option[i]->type == PSA_OPT_CALL) note(canonical, merged.option[i], optarg);
+        if (merged.option[i]->type == PSA_OPT_CALL) note(canonical, merged.option[i], NULL, optarg);
     }
     *operand = optind;
+    if (check_company(&merged, used, error) != 0) return -1;
     for (size_t i = 0; canonical && i < merged.n; i++) {
         const struct psa_option *option = merged.option[i];
 
         if (option->type == PSA_OPT_CALL) continue; /* noted above, in the order given */
-        if (used[i] || option->initial) note(canonical, option, used[i] ? given[i] : option->initial);
+        if (used[i] || option->initial)
+            note(canonical, option, merged.config[i], used[i] ? given[i] : option->initial);
     }
     if (canonical && canonical->failed) return psa_fail_memory(error, "reading the options");
     return 0;

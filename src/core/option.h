@@ -37,6 +37,8 @@ struct psa_option {
     double min, max;     /* limits, ignored when both are 0 */
     /* PSA_OPT_CALL: value is NULL for one without metavar. -1 with *error set refuses it. */
     int (*take)(void *config, const struct psa_option *option, const char *value, struct psa_error *error);
+    const char *needs;    /* name of an option without which this one means nothing; NULL: none */
+    const char *not_with; /* name of an option beside which it means nothing; NULL: none */
     bool free_of_state; /* does not change what a saved state means; state files ignore it */
 };
 

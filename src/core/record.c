@@ -37,6 +37,23 @@ static struct psa_member *member_named(const struct psa_record *record, struct p
     return NULL;
 }
 
+/* A field's value as it would be printed now; a string's content. */
+static struct psa_str field_text(struct psa_record *record, const char *name)
+{
+    const struct psa_field *field = psa_record_field(record, psa_str_of(name), PSA_NO_INDEX);
+    char number[PSA_NUMBER_MAX];
+
+    if (!field || (field->kind == PSA_ARRAY && !field->text.p)) return (struct psa_str){ NULL, 0 };
+    if (!field->text.p) {
+        size_t n = psa_number_format(field->kind == PSA_NUMBER ? field->number : NAN, number);
+
+        return psa_arena_copy(&record->arena, (struct psa_str){ number, n });
+    }
+    if (field->text.n >= 2 && *field->text.p == '"')
+        return psa_json_unescape((struct psa_str){ field->text.p + 1, field->text.n - 2 }, &record->arena);
+    return field->text;
+}
+
 struct psa_str psa_record_path(struct psa_record *record, const char *path)
 {
     const char *dot = strchr(path, '.');
@@ -44,6 +61,7 @@ struct psa_str psa_record_path(struct psa_record *record, const char *path)
     const struct psa_member *member = member_named(record, name);
     struct psa_str text = { NULL, 0 };
 
+    if (member && dot && member == record->member + record->fields_at) return field_text(record, dot + 1);
     if (member) text = dot ? psa_json_find(member->text, dot + 1) : member->text;
     if (text.p && text.n >= 2 && *text.p == '"')
         return psa_json_unescape((struct psa_str){ text.p + 1, text.n - 2 }, &record->arena);
@@ -104,20 +122,6 @@ static struct psa_str member_lead(struct psa_arena *arena, const char *name)
     return (struct psa_str){ lead, n + 4 };
 }
 
-static enum psa_member_id id_of_own(const char *name)
-{
-    static const struct {
-        const char *name;
-        enum psa_member_id id;
-    } own[] = { { "timestamp_ns", PSA_M_TIMESTAMP_NS }, { "fields", PSA_M_FIELDS },   { "rate_hz", PSA_M_RATE_HZ },
-                { "window", PSA_M_WINDOW },             { "anomaly", PSA_M_ANOMALY }, { "alert", PSA_M_ALERT },
-                { "labels", PSA_M_LABELS } };
-
-    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
-        if (strcmp(own[i].name, name) == 0) return own[i].id;
-    return PSA_M_OTHER;
-}
-
 /* An object's or the record's closing text when its first element comes: what stood behind its opening brace. */
 static void open_tail(struct psa_str *tail)
 {
@@ -141,7 +145,7 @@ static struct psa_member *append_member(struct psa_record *record, const char *n
         open_tail(&record->tail);
     }
     member = &record->member[record->n_member++];
-    *member = (struct psa_member){ .lead = lead, .id = id_of_own(name) };
+    *member = (struct psa_member){ .lead = lead, .id = psa_member_identify(psa_str_of(name)) };
     member->name = (struct psa_str){ lead.p + 2, lead.n - 4 };
     return member;
 }

@@ -31,6 +31,9 @@ struct psa_decode_limits {
 };
 #define PSA_DECODE_LIMITS ((struct psa_decode_limits){ 4096, 64, false })
 
+/* Which of the members that psa knows has this name. */
+enum psa_member_id psa_member_identify(struct psa_str name);
+
 struct psa_decoder;
 struct psa_decoder *psa_decoder_new(struct psa_decode_limits limits);
 void psa_decoder_free(struct psa_decoder *decoder);
@@ -61,8 +64,8 @@ void psa_encode(const struct psa_record *record, struct psa_buf *out);
 struct psa_field *psa_record_field(const struct psa_record *record, struct psa_str name, size_t hint);
 /* The member of that id (or name) that counts, or NULL. */
 struct psa_member *psa_record_member(const struct psa_record *record, enum psa_member_id id);
-/* The decoded text (strings) or raw text (anything else) at a dotted path of the record, `fields.x` excluded unless the
- * path says so. .p == NULL when absent. */
+/* The content (of a string) or text (of anything else) at a dotted path of the record; a field's is its value as it is
+ * now. .p == NULL when absent, and for an array that was computed. */
 struct psa_str psa_record_path(struct psa_record *record, const char *path);
 /* sensor_type is "status": such records pass every stage unchanged and open no key. */
 bool psa_record_is_status(const struct psa_record *record);

@@ -11,14 +11,24 @@ static bool usable(const struct psa_field *field)
     return !field->shadowed && field->kind != PSA_OTHER;
 }
 
-bool psa_schema_learn(struct psa_schema *schema, const struct psa_record *record, const char *globs)
+bool psa_record_has(const struct psa_record *record, unsigned kinds)
 {
+    for (size_t i = 0; i < record->n_field; i++)
+        if (!record->field[i].shadowed && (kinds >> record->field[i].kind & 1)) return true;
+    return false;
+}
+
+bool psa_schema_learn(struct psa_schema *schema, const struct psa_record *record, unsigned kinds, const char *globs)
+{
+    psa_arena_reset(&schema->arena);
     schema->name = psa_arena_take(&schema->arena, (record->n_field + 1) * sizeof *schema->name);
     if (!schema->name) return false;
     schema->n = 0;
     for (size_t i = 0; i < record->n_field; i++) {
-        if (!usable(&record->field[i]) || !psa_glob_match(globs, record->field[i].name)) continue;
-        schema->name[schema->n] = psa_arena_copy(&schema->arena, record->field[i].name);
+        const struct psa_field *field = &record->field[i];
+
+        if (field->shadowed || !(kinds >> field->kind & 1) || !psa_glob_match(globs, field->name)) continue;
+        schema->name[schema->n] = psa_arena_copy(&schema->arena, field->name);
         if (!schema->name[schema->n++].p) return false;
     }
     return true;

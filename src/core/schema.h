@@ -16,9 +16,15 @@ struct psa_schema {
     bool said_extra; /* an unknown field has been reported */
 };
 
-/* Take the names of the record's fields: those of kind NUMBER, ARRAY or NULL that match `globs`
- * (core/glob.h; NULL: all). false when memory is out. */
-bool psa_schema_learn(struct psa_schema *schema, const struct psa_record *record, const char *globs);
+/* Sets of enum psa_kind, as bits. */
+#define PSA_READINGS (1u << PSA_NUMBER | 1u << PSA_NULL)
+#define PSA_SAMPLES (PSA_READINGS | 1u << PSA_ARRAY)
+
+/* Take the names of the record's fields of these kinds that match `globs` (core/glob.h; NULL: all), in place of what an
+ * earlier call found. false when memory is out. */
+bool psa_schema_learn(struct psa_schema *schema, const struct psa_record *record, unsigned kinds, const char *globs);
+/* Has the record a field of these kinds? */
+bool psa_record_has(const struct psa_record *record, unsigned kinds);
 /*
  * Map: field[i] is the record's field of name[i], or NULL where it has none; returns the number found. *extra (may be
  * NULL) becomes the first usable field of the record that the schema does not know, else NULL.

@@ -113,19 +113,19 @@ static int reject(void *ctx, const struct psa_record *record, struct psa_error *
     return psa_writer_added(&run->rejects, error);
 }
 
-static int state_write(void *ctx, const char *path, struct psa_str text, struct psa_error *error)
+static int file_write(void *ctx, const char *path, struct psa_str text, struct psa_error *error)
 {
     (void)ctx;
     return psa_file_replace(path, text, error);
 }
 
-static int state_read(void *ctx, const char *path, struct psa_buf *text, struct psa_error *error)
+static int file_read(void *ctx, const char *path, struct psa_buf *text, struct psa_error *error)
 {
     (void)ctx;
     return psa_file_read(path, WHOLE_FILE_MAX, text, error);
 }
 
-static int state_remove(void *ctx, const char *path, struct psa_error *error)
+static int file_remove(void *ctx, const char *path, struct psa_error *error)
 {
     (void)ctx;
     if (unlink(path) != 0 && errno != ENOENT)
@@ -328,7 +328,7 @@ int psa_chain_run(const char *name, struct psa_node *node, size_t n, const struc
 
     if (!run) return PSA_EXIT_RUNTIME;
     *run = (struct run){ .name = name, .node = node, .n_node = n, .input = input };
-    run->world = (struct psa_world){ run, say, reject, state_write, state_read, state_remove };
+    run->world = (struct psa_world){ run, say, reject, file_write, file_read, file_remove };
     psa_lines_init(&run->lines, file, n_file, (size_t)input->max_line);
     run->lines.idle = idle;
     run->lines.ctx = run;

@@ -3,9 +3,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "core/error.h"
@@ -44,12 +46,38 @@ static int open_next(struct psa_lines *lines, struct psa_error *error)
     lines->next_file++;
     lines->opened = true;
     lines->name = strcmp(name, "-") == 0 ? "stdin" : name;
-    lines->fd = strcmp(name, "-") == 0 ? STDIN_FILENO : open(name, O_RDONLY | O_CLOEXEC);
+    lines->fd = STDIN_FILENO;
+    if (strcmp(name, "-") != 0)
+        do lines->fd = open(name, O_RDONLY | O_CLOEXEC);
+        while (lines->fd < 0 && errno == EINTR && !psa_stop_asked()); /* a FIFO waits for its writer */
+    if (lines->fd < 0 && errno == EINTR) return 1;
     if (lines->fd < 0) return psa_fail(error, PSA_EXIT_PERMANENT, "%s: cannot open: %s", name, strerror(errno));
     lines->number = lines->bytes = 0;
     lines->begin = lines->end = lines->searched = 0;
     lines->eof = false;
     return 0;
+}
+
+/* A stream that never waits must let idle be called too, when wake_every_ns asks for it. */
+static bool wake_is_due(struct psa_lines *lines)
+{
+    struct timespec now;
+    int64_t now_ns;
+
+    if (lines->wake_every_ns <= 0) return false;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    now_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+    if (now_ns - lines->woken_at_ns < lines->wake_every_ns) return false;
+    lines->woken_at_ns = now_ns;
+    return true;
+}
+
+static int wake_timeout_ms(const struct psa_lines *lines)
+{
+    int64_t ms = lines->wake_every_ns / 1000000 + 1;
+
+    if (lines->wake_every_ns <= 0) return -1;
+    return ms < INT_MAX ? (int)ms : INT_MAX;
 }
 
 /* Wait until the input can be read, having called idle. 1: a signal asks to stop. */
@@ -58,6 +86,7 @@ static int wait_for_input(struct psa_lines *lines, struct psa_error *error)
     struct pollfd watch[2] = { { lines->fd, POLLIN, 0 }, { psa_signals_fd(), POLLIN, 0 } };
     int timeout = 0;
 
+    if (wake_is_due(lines) && lines->idle && lines->idle(lines->ctx, error) != 0) return -1;
     for (;;) {
         int ready = poll(watch, 2, timeout);
 
@@ -70,7 +99,7 @@ static int wait_for_input(struct psa_lines *lines, struct psa_error *error)
         }
         if (ready > 0 && watch[0].revents) return 0;
         if (ready == 0 && lines->idle && lines->idle(lines->ctx, error) != 0) return -1;
-        timeout = lines->wake_every_ns > 0 ? (int)(lines->wake_every_ns / 1000000) + 1 : -1;
+        timeout = wake_timeout_ms(lines);
     }
 }
 

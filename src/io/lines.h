@@ -26,7 +26,7 @@ struct psa_lines {
     size_t max_line;
     int (*idle)(void *ctx, struct psa_error *error); /* may be NULL */
     void *ctx;
-    int64_t wake_every_ns; /* call idle at least that often while waiting; 0: never */
+    int64_t wake_every_ns; /* call idle about that often, waiting or not; 0: only before a read that would block */
 
     const char *name; /* of the file at hand: "stdin" or as given */
     uint64_t number;  /* of the line last handed out, from 1 */
@@ -35,6 +35,7 @@ struct psa_lines {
     char *buffer;
     size_t begin, end, cap, searched;
     uint64_t skipped; /* bytes of a line too long */
+    int64_t woken_at_ns;
     bool eof, opened, unfinished; /* unfinished: a stop left an incomplete line behind */
 };
 

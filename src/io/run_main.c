@@ -89,6 +89,19 @@ static int parse_node(struct psa_node *node, int n_word, char **word, struct psa
     return 0;
 }
 
+/* Two stages cannot share a state file: the later would write over the earlier. */
+static int check_states(const struct pipeline *pipeline, struct psa_error *error)
+{
+    for (size_t i = 0; i < pipeline->n; i++)
+        for (size_t j = 0; j < i; j++) {
+            const char *a = pipeline->node[i].options.state, *b = pipeline->node[j].options.state;
+
+            if (a && b && strcmp(a, b) == 0)
+                return psa_fail(error, PSA_EXIT_PERMANENT, "--state %s is given to two stages; each needs its own", a);
+        }
+    return 0;
+}
+
 static int parse_pipeline(struct pipeline *pipeline, const char *p, struct psa_error *error)
 {
     size_t used = 0;
@@ -106,7 +119,7 @@ static int parse_pipeline(struct pipeline *pipeline, const char *p, struct psa_e
         pipeline->n++;
         if (parse_node(&pipeline->node[pipeline->n - 1], n, word, error) != 0) return -1;
         used += (size_t)n + 1;
-        if (*p != '|') return 0;
+        if (*p != '|') return check_states(pipeline, error);
     }
 }
 

@@ -177,7 +177,7 @@ static int learn_columns(struct train *train, const struct psa_record *record, s
         numbers += record->field[i].kind == PSA_NUMBER && !is_own(record->field[i].name) ? 1 : 0;
     if (numbers == 0)
         return leave_out(train, "no_fields", "no number field to learn from", (struct psa_str){ NULL, 0 }, "");
-    if (!psa_schema_learn(schema, record, NULL)) return psa_fail_memory(error, "learning the fields");
+    if (!psa_schema_learn(schema, record, PSA_READINGS, NULL)) return psa_fail_memory(error, "learning the fields");
     for (size_t i = 0; i < schema->n; i++) {
         if (!is_own(schema->name[i])) schema->name[kept++] = schema->name[i];
     }

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/hash.h"
 #include "core/json.h"
 
 #define ID_PREFIX "iforest-"
@@ -448,7 +449,7 @@ static uint64_t hash_piece(uint64_t hash, const char *p, const char *end, bool *
         if (!*in_string && (*p == ' ' || *p == '\t' || *p == '\n' || *p == '\r')) continue;
         if (!escaped && *p == '"') *in_string = !*in_string;
         escaped = !escaped && *in_string && *p == '\\';
-        hash = (hash ^ (unsigned char)*p) * UINT64_C(0x100000001b3);
+        hash = psa_hash(hash, p, 1);
     }
     return hash;
 }
@@ -457,11 +458,12 @@ static uint64_t hash_piece(uint64_t hash, const char *p, const char *end, bool *
 static void make_id(struct psa_str text, struct psa_str id, char out[PSA_MODEL_ID_MAX])
 {
     static const char digits[] = "0123456789abcdef";
-    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    static const char no_id[] = "\"\"";
+    uint64_t hash = PSA_HASH_START;
     bool in_string = false;
 
     hash = hash_piece(hash, text.p, id.p, &in_string);
-    hash = hash_piece(hash, "\"\"", (const char *)"\"\"" + 2, &in_string);
+    hash = hash_piece(hash, no_id, no_id + 2, &in_string);
     hash = hash_piece(hash, id.p + id.n, text.p + text.n, &in_string);
     memcpy(out, ID_PREFIX, sizeof ID_PREFIX - 1);
     for (size_t i = 0; i < 16; i++) out[sizeof ID_PREFIX - 1 + i] = digits[hash >> (60 - 4 * i) & 15];

@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "core/error.h"
+#include "core/hash.h"
 #include "core/number.h"
 #include "core/record.h"
 #include "stage/slot.h"
@@ -229,12 +230,11 @@ static void explain(struct psa_node *node, const struct alert_slot *slot, const 
 /* 16 hex digits of FNV-1a over the key and the start: one for an event, the same for the same input. */
 static void event_id(const struct alert_slot *slot, char id[17])
 {
-    uint64_t hash = UINT64_C(14695981039346656037);
+    uint64_t hash = psa_hash(PSA_HASH_START, slot->slot.key.p, slot->slot.key.n);
+    unsigned char since[8];
 
-    for (size_t i = 0; i < slot->slot.key.n; i++)
-        hash = (hash ^ (unsigned char)slot->slot.key.p[i]) * UINT64_C(1099511628211);
-    for (int i = 0; i < 8; i++)
-        hash = (hash ^ ((uint64_t)slot->since_ns >> 8 * i & 0xff)) * UINT64_C(1099511628211);
+    for (int i = 0; i < 8; i++) since[i] = (unsigned char)((uint64_t)slot->since_ns >> 8 * i & 0xff);
+    hash = psa_hash(hash, since, sizeof since);
     snprintf(id, 17, "%016llx", (unsigned long long)hash);
 }
 
@@ -333,8 +333,9 @@ static int push(struct psa_node *node, struct psa_record *record, struct psa_err
     int status;
 
     if (!record->has_time) return psa_reject(node, record, "no_time", error, "no timestamp_ns; rejected");
-    status = psa_slot_find(node, record, &slot, &fresh, error);
+    status = psa_slot_find(node, record, 0, &slot, &fresh, error);
     if (status != 0 || !slot) return status;
+    psa_slot_advance(slot, record);
     if (!read_verdict(node, record, &verdict)) {
         psa_note(node, "unscored");
         psa_say(node, "unscored", "the record has no anomaly member; put psa-score before psa-alert");
@@ -405,7 +406,13 @@ static bool loaded_slot(struct psa_slot *base)
     return slot->severity >= INFO && slot->severity <= CRITICAL && slot->normal_run >= 0;
 }
 
-static const struct psa_slot_type slot_type = { sizeof(struct alert_slot), NULL, save_slot, load_slot, loaded_slot };
+static const char *const saved_members[] = { "history", "time_ns", "normal_run", "since_ns", "last_ns", "suppressed",
+                                             "active", "severity", NULL };
+static const struct psa_slot_type slot_type = { .size = sizeof(struct alert_slot),
+                                                .save = save_slot,
+                                                .load = load_slot,
+                                                .loaded = loaded_slot,
+                                                .needs = saved_members };
 
 static int parse_raise(struct alert *alert, const char *text, struct psa_error *error)
 {

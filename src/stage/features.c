@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "core/error.h"
+#include "core/json.h"
 #include "core/number.h"
 #include "core/record.h"
 #include "dsp/moments.h"
@@ -122,6 +123,7 @@ static const struct psa_option options[] = {
       .offset = offsetof(struct features_config, features),
       .metavar = "NAME,...",
       .initial = "rms,kurtosis,spectral_energy,zcr,moving_avg,ptp,mean,std,min,max",
+      .not_with = "rolling",
       .help = "features of each window, in this order" },
     { .name = "moving-avg",
       .type = PSA_OPT_COUNT,
@@ -130,6 +132,7 @@ static const struct psa_option options[] = {
       .initial = "5",
       .min = 1,
       .max = 1e9,
+      .not_with = "rolling",
       .help = "newest samples of the window that moving_avg is the mean of" },
     { .name = "rolling",
       .type = PSA_OPT_TEXT,
@@ -149,6 +152,7 @@ static const struct psa_option options[] = {
       .type = PSA_OPT_SPAN,
       .offset = offsetof(struct features_config, window.stride),
       .metavar = "SPAN",
+      .needs = "length",
       .help = "from one window's start to the next one's; without it the length" },
     { .name = "max-gap",
       .type = PSA_OPT_DURATION,
@@ -157,10 +161,12 @@ static const struct psa_option options[] = {
       .initial = "0",
       .min = 0,
       .max = 9e18,
+      .needs = "length",
       .help = "a longer time between two samples starts the windows anew; 0: no gap does" },
     { .name = "partial",
       .type = PSA_OPT_FLAG,
       .offset = offsetof(struct features_config, window.partial),
+      .needs = "length",
       .help = "take what is left of a window at a gap and at the end" },
     { .name = "max-samples",
       .type = PSA_OPT_COUNT,
@@ -169,6 +175,7 @@ static const struct psa_option options[] = {
       .initial = "100000",
       .min = 1,
       .max = 100000000,
+      .needs = "length",
       .help = "samples held for one key; beyond it the oldest are left out" },
     { .type = PSA_OPT_END },
 };
@@ -247,7 +254,7 @@ static void drop_names(struct psa_slot *slot)
     psa_arena_free(&((struct names *)slot)->arena);
 }
 
-static const struct psa_slot_type names_type = { sizeof(struct names), drop_names, NULL, NULL, NULL };
+static const struct psa_slot_type names_type = { .size = sizeof(struct names), .drop = drop_names };
 
 /* The feature names of a field, made at its first use. */
 static const struct names *names_of(struct features *features, struct psa_str field)
@@ -380,6 +387,19 @@ static bool make_room_for_names(struct features *features, size_t n_field)
     return features->names != NULL;
 }
 
+/* The time of the last of n samples: window.last_ns where it is given, else by the rate. */
+static int64_t last_time(const struct psa_record *record, size_t n)
+{
+    const struct psa_member *window = psa_record_member(record, PSA_M_WINDOW);
+    struct psa_str last = { NULL, 0 };
+    int64_t ns;
+
+    if (window) last = psa_json_member(window->text, psa_str_of("last_ns"));
+    if (last.p && psa_int_parse(last.p, last.p + last.n, &ns)) return ns;
+    if (n < 2 || !(record->rate_hz > 0)) return record->timestamp_ns;
+    return psa_ns_add(record->timestamp_ns, psa_ns_of_samples((double)(n - 1), record->rate_hz));
+}
+
 /* A window or block: its array fields become features, other fields stay. */
 static int push_window(struct psa_node *node, struct psa_record *record, struct psa_error *error)
 {
@@ -401,11 +421,7 @@ static int push_window(struct psa_node *node, struct psa_record *record, struct 
         ok = take_over(features, field, &n_made);
     }
     if (ok) shade(features, n_made);
-    if (record->has_time && record->rate_hz > 0 && longest > 1) {
-        int64_t span_ns = (int64_t)((double)(longest - 1) * 1e9 / record->rate_hz + 0.5);
-
-        ok = ok && psa_record_set_time(record, psa_ns_add(record->timestamp_ns, span_ns)) == 0;
-    }
+    if (record->has_time) ok = ok && psa_record_set_time(record, last_time(record, longest)) == 0;
     psa_record_unset(record, PSA_M_RATE_HZ);
     if (!ok || psa_record_replace_fields(record, features->made, n_made) != 0) return psa_fail_memory(error, "computing features");
     return 0;
@@ -512,18 +528,17 @@ static int push_reading(struct psa_node *node, struct psa_record *record, struct
     struct rolling_slot *slot;
     struct psa_slot *base;
     bool fresh = false;
-    int status = psa_slot_find(node, record, &base, &fresh, error);
+    int status = psa_slot_find(node, record, PSA_READINGS, &base, &fresh, error);
 
     if (status != 0 || !base) return status;
     slot = (struct rolling_slot *)base;
-    if (fresh && (!psa_schema_learn(&slot->schema, record, NULL) || !make_rolling(features, slot)))
+    if (fresh && (!psa_schema_learn(&slot->schema, record, PSA_READINGS, NULL) || !make_rolling(features, slot)))
         return psa_fail_memory(error, "opening a key");
-    if (slot->schema.n == 0)
-        return psa_reject(node, record, "no_fields", error, "no field of this key's first record is a number; rejected");
     psa_schema_map(&slot->schema, record, slot->field, &extra);
     psa_slot_extra(node, &slot->schema, base, extra, "passes untouched");
-    status = psa_slot_check_kinds(node, record, slot->field, slot->schema.n, 1u << PSA_NUMBER | 1u << PSA_NULL, error);
+    status = psa_slot_check_kinds(node, record, slot->field, slot->schema.n, PSA_READINGS, error);
     if (status != 0) return status < 0 ? -1 : 0;
+    psa_slot_advance(base, record);
     return roll_record(node, slot, record, error);
 }
 
@@ -744,13 +759,12 @@ static bool load_rolling(struct psa_slot *base, struct psa_str name, struct psa_
     return psa_str_eq(name, "rolling") && load_windows(slot, in);
 }
 
-static bool loaded_rolling(struct psa_slot *base)
-{
-    return ((struct rolling_slot *)base)->rolling != NULL;
-}
-
-static const struct psa_slot_type rolling_type = { sizeof(struct rolling_slot), drop_rolling, save_rolling, load_rolling,
-                                                   loaded_rolling };
+static const char *const saved_members[] = { "fields", "rolling", NULL };
+static const struct psa_slot_type rolling_type = { .size = sizeof(struct rolling_slot),
+                                                   .drop = drop_rolling,
+                                                   .save = save_rolling,
+                                                   .load = load_rolling,
+                                                   .needs = saved_members };
 
 static int open_features(struct psa_node *node, struct psa_error *error)
 {

@@ -25,6 +25,9 @@ enum {
     HELD_MAX = INTERVALS + 1
 };
 
+/* A rate_hz that is fitted to a clock wanders a little; beyond this share it is another rate. */
+static const double RATE_TOLERANCE = 0.01;
+
 struct operation {
     enum psa_band band;
     double low_hz, high_hz;
@@ -43,8 +46,8 @@ struct filter_slot {
     struct psa_slot slot;
     struct psa_schema schema;
     double rate_hz; /* 0: not known yet */
-    struct psa_sos sos[SECTIONS_MAX];
-    double zi[2 * SECTIONS_MAX];
+    struct psa_sos *sos; /* [n_sos] */
+    double *zi;          /* [2 n_sos] of a constant input of 1 */
     size_t n_sos;
     double *z;     /* [n_sos][2][width], width = schema.n */
     bool *started; /* [width] */
@@ -189,13 +192,22 @@ static int design(const struct filter_config *config, double rate_hz, struct psa
 
 /* ---- slots --------------------------------------------------------------------------------------------------------------- */
 
+static void free_held(struct filter_slot *slot)
+{
+    for (size_t i = 0; slot->held && i < HELD_MAX; i++) psa_record_free(&slot->held[i]);
+    free(slot->held);
+    slot->held = NULL;
+}
+
 static void drop_slot(struct psa_slot *base)
 {
     struct filter_slot *slot = (struct filter_slot *)base;
 
     for (size_t i = 0; slot->block && i < slot->schema.n; i++) free(slot->block[i]);
-    for (size_t i = 0; slot->held && i < HELD_MAX; i++) psa_record_free(&slot->held[i]);
-    free(slot->held);
+    if (slot->n_held) psa_lose_held(slot->slot.owner, slot->n_held, "evicted");
+    free_held(slot);
+    free(slot->sos);
+    free(slot->zi);
     free(slot->block);
     free(slot->cap_block);
     free(slot->z);
@@ -205,11 +217,12 @@ static void drop_slot(struct psa_slot *base)
     psa_schema_free(&slot->schema);
 }
 
-/* Storage for the channels of a learnt schema. */
+/* Storage for the channels of a learnt schema; none while it has none. */
 static bool make_channels(struct filter_slot *slot)
 {
-    size_t width = slot->schema.n + 1;
+    size_t width = slot->schema.n;
 
+    if (!width) return true;
     slot->started = calloc(width, sizeof *slot->started);
     slot->field = calloc(width, sizeof *slot->field);
     slot->x = calloc(width, sizeof *slot->x);
@@ -218,21 +231,30 @@ static bool make_channels(struct filter_slot *slot)
     return slot->started && slot->field && slot->x && slot->block && slot->cap_block;
 }
 
-/* The cascade is known: make its state. */
-static bool make_z(struct filter_slot *slot)
-{
-    psa_sos_zi(slot->sos, slot->n_sos, slot->zi);
-    free(slot->z);
-    slot->z = calloc(slot->n_sos * 2 * slot->schema.n + 1, sizeof *slot->z);
-    return slot->z != NULL;
-}
-
-/* The rate is known: design the cascade. -1 with a sentence that says why there can be none. */
+/* The rate is known: design the cascade and put it at rest. -1 with a sentence that says why there can be none; the slot
+ * is then as it was. */
 static int set_rate(const struct filter_config *config, struct filter_slot *slot, double rate_hz,
                     struct psa_error *error)
 {
-    if (design(config, rate_hz, slot->sos, &slot->n_sos, error) != 0) return -1;
-    if (!make_z(slot)) return psa_fail_memory(error, "designing a filter");
+    struct psa_sos sos[SECTIONS_MAX], *kept;
+    double *zi, *z;
+    size_t n;
+
+    if (design(config, rate_hz, sos, &n, error) != 0) return -1;
+    kept = realloc(slot->sos, n * sizeof *kept);
+    if (kept) slot->sos = kept;
+    zi = realloc(slot->zi, 2 * n * sizeof *zi);
+    if (zi) slot->zi = zi;
+    z = calloc(2 * n * slot->schema.n + 1, sizeof *z);
+    if (!kept || !zi || !z) {
+        free(z);
+        return psa_fail_memory(error, "designing a filter");
+    }
+    memcpy(slot->sos, sos, n * sizeof *sos);
+    psa_sos_zi(sos, n, zi);
+    free(slot->z);
+    slot->z = z;
+    slot->n_sos = n;
     slot->rate_hz = rate_hz;
     return 0;
 }
@@ -311,6 +333,7 @@ static int filter_array(const struct filter *filter, struct filter_slot *slot, s
             move_channel(slot, channel, z, true);
         }
         psa_sos_run(slot->sos, slot->n_sos, z, &y[i], &y[i], 1);
+        if (!isfinite(y[i])) y[i] = NAN; /* as it would leave a pipe */
     }
     move_channel(slot, channel, z, false);
     psa_field_set_array(field, y, n);
@@ -322,14 +345,14 @@ static int filter_array(const struct filter *filter, struct filter_slot *slot, s
 static void continue_or_restart(struct psa_node *node, struct filter_slot *slot, const struct psa_record *record,
                                 size_t n)
 {
-    int64_t half_sample = (int64_t)(0.5e9 / slot->rate_hz);
+    int64_t half_sample = psa_ns_of_samples(0.5, slot->rate_hz);
 
     if (slot->has_block && record->has_time && record->timestamp_ns < psa_ns_add(slot->block_end_ns, -half_sample)) {
         memset(slot->started, 0, slot->schema.n * sizeof *slot->started);
         psa_note(node, "overlapping_block");
     }
     slot->has_block = true;
-    slot->block_end_ns = psa_ns_add(record->timestamp_ns, (int64_t)((double)n * 1e9 / slot->rate_hz + 0.5));
+    slot->block_end_ns = psa_ns_add(record->timestamp_ns, psa_ns_of_samples((double)n, slot->rate_hz));
 }
 
 static int filter_record(struct psa_node *node, struct filter_slot *slot, struct psa_record *record,
@@ -402,6 +425,7 @@ static int release(struct psa_node *node, struct filter_slot *slot, double told_
         }
         if (status != 0) return -1;
     }
+    free_held(slot);
     return 0;
 }
 
@@ -423,10 +447,7 @@ static void save_slot(const struct psa_slot *base, struct psa_buf *out)
         psa_buf_puts(out, slot->started[i] ? "true" : "false");
     }
     psa_buf_puts(out, "]");
-    if (slot->rate_hz > 0) {
-        psa_buf_member_numbers(out, "sos", &slot->sos[0].b0, 5 * slot->n_sos);
-        psa_buf_member_numbers(out, "z", slot->z, 2 * slot->n_sos * slot->schema.n);
-    }
+    psa_buf_member_numbers(out, "z", slot->z, slot->rate_hz > 0 ? 2 * slot->n_sos * slot->schema.n : 0);
     psa_buf_name(out, "held");
     psa_buf_puts(out, "[");
     for (size_t i = 0; i < slot->n_held; i++) {
@@ -475,27 +496,29 @@ static size_t load_numbers(struct psa_json *in, double *value, size_t most)
     return in->fault.what ? PSA_NO_INDEX : n;
 }
 
-static bool load_sos(struct filter_slot *slot, struct psa_json *in)
+/* The rate that the cascade was designed for; it is designed again. */
+static bool load_rate(struct filter_slot *slot, struct psa_json *in)
 {
-    size_t n = load_numbers(in, &slot->sos[0].b0, 5 * (size_t)SECTIONS_MAX);
+    const struct psa_node *node = slot->slot.owner;
+    double rate_hz = psa_json_number(in);
+    struct psa_error error;
 
-    if (n == PSA_NO_INDEX || n == 0 || n % 5 != 0) return false;
-    slot->n_sos = n / 5;
-    return make_z(slot);
+    if (rate_hz == 0) return true;
+    return rate_hz > 0 && slot->schema.n && set_rate(node->config, slot, rate_hz, &error) == 0;
 }
 
 static bool load_z(struct filter_slot *slot, struct psa_json *in)
 {
-    size_t want = 2 * slot->n_sos * slot->schema.n;
+    size_t want = slot->rate_hz > 0 ? 2 * slot->n_sos * slot->schema.n : 0;
 
-    return slot->z && load_numbers(in, slot->z, want) == want;
+    return load_numbers(in, slot->z, want) == want;
 }
 
 static bool load_started(struct filter_slot *slot, struct psa_json *in)
 {
     size_t n = 0;
 
-    if (!slot->started || !psa_json_enter_array(in)) return false;
+    if ((!slot->started && slot->schema.n) || !psa_json_enter_array(in)) return false;
     while (psa_json_next_item(in)) {
         if (n == slot->schema.n) return false;
         slot->started[n++] = psa_json_bool(in);
@@ -509,11 +532,10 @@ static bool load_slot(struct psa_slot *base, struct psa_str name, struct psa_jso
 
     if (psa_str_eq(name, "fields")) return psa_schema_load(&slot->schema, in) && make_channels(slot);
     if (psa_str_eq(name, "started")) return load_started(slot, in);
-    if (psa_str_eq(name, "sos")) return load_sos(slot, in);
     if (psa_str_eq(name, "z")) return load_z(slot, in);
     if (psa_str_eq(name, "held")) return load_held(slot, in);
-    if (psa_str_eq(name, "rate_hz")) slot->rate_hz = psa_json_number(in);
-    else if (psa_str_eq(name, "block_end_ns")) slot->has_block = true, slot->block_end_ns = psa_json_int(in);
+    if (psa_str_eq(name, "rate_hz")) return load_rate(slot, in);
+    if (psa_str_eq(name, "block_end_ns")) slot->has_block = true, slot->block_end_ns = psa_json_int(in);
     else return false;
     return true;
 }
@@ -523,11 +545,16 @@ static bool loaded_slot(struct psa_slot *base)
 {
     const struct filter_slot *slot = (const struct filter_slot *)base;
 
-    return slot->started && (slot->rate_hz > 0) == (slot->z != NULL) && slot->n_held < HELD_MAX;
+    return (slot->started || slot->schema.n == 0) && slot->n_held < HELD_MAX;
 }
 
-static const struct psa_slot_type slot_type = { sizeof(struct filter_slot), drop_slot, save_slot, load_slot,
-                                                loaded_slot };
+static const char *const saved_members[] = { "fields", "rate_hz", "started", "z", "held", NULL };
+static const struct psa_slot_type slot_type = { .size = sizeof(struct filter_slot),
+                                                .drop = drop_slot,
+                                                .save = save_slot,
+                                                .load = load_slot,
+                                                .loaded = loaded_slot,
+                                                .needs = saved_members };
 
 static int open_filter(struct psa_node *node, struct psa_error *error)
 {
@@ -587,6 +614,33 @@ static int push_unrated(struct psa_node *node, struct filter_slot *slot, struct 
     return slot->n_held == HELD_MAX ? release(node, slot, 0, error) : 0;
 }
 
+static bool rate_differs(const struct filter_slot *slot, double rate_hz)
+{
+    return fabs(rate_hz - slot->rate_hz) > RATE_TOLERANCE * slot->rate_hz;
+}
+
+/* The record tells another rate than the filter was designed for: it is designed and started anew. */
+static int push_at_new_rate(struct psa_node *node, struct filter_slot *slot, struct psa_record *record,
+                            struct psa_error *error)
+{
+    double rate_hz = told_rate(node->config, record), old_hz = slot->rate_hz;
+    struct psa_error why = { 0 };
+    char shown[128], old[PSA_NUMBER_MAX + 1] = { 0 }, new[PSA_NUMBER_MAX + 1] = { 0 };
+
+    if (set_rate(node->config, slot, rate_hz, &why) != 0)
+        return psa_reject(node, record, "no_rate", error, "%s: %s; rejected", psa_key_show(slot->slot.key, shown),
+                          why.text);
+    psa_number_format(old_hz, old);
+    psa_number_format(rate_hz, new);
+    psa_note(node, "rate_changed");
+    psa_say(node, "rate_changed", "%s: the sampling rate changed from %s to %s Hz; the filter starts anew",
+            psa_key_show(slot->slot.key, shown), old, new);
+    memset(slot->started, 0, slot->schema.n * sizeof *slot->started);
+    slot->has_block = false;
+    if (filter_record(node, slot, record, error) != 0) return -1;
+    return psa_pass(node, record, error);
+}
+
 static int push(struct psa_node *node, struct psa_record *record, struct psa_error *error)
 {
     struct filter *filter = node->state;
@@ -595,20 +649,23 @@ static int push(struct psa_node *node, struct psa_record *record, struct psa_err
     struct filter_slot *slot;
     struct psa_slot *base;
     bool fresh = false;
-    int status = psa_slot_find(node, record, &base, &fresh, error);
+    int status = psa_slot_find(node, record, 0, &base, &fresh, error);
 
     if (status != 0 || !base) return status;
     slot = (struct filter_slot *)base;
-    if (fresh && (!psa_schema_learn(&slot->schema, record, config->fields) || !make_channels(slot)))
+    if (slot->schema.n == 0 && (!psa_schema_learn(&slot->schema, record, PSA_SAMPLES, config->fields) || !make_channels(slot)))
         return psa_fail_memory(error, "opening a key");
     psa_schema_map(&slot->schema, record, slot->field, &extra);
-    if (extra && psa_glob_match(config->fields, extra->name)) psa_slot_extra(node, &slot->schema, base, extra, "passes untouched");
+    if (extra && psa_glob_match(config->fields, extra->name))
+        psa_slot_extra(node, &slot->schema, base, extra, "passes untouched");
+    status = psa_slot_check_kinds(node, record, slot->field, slot->schema.n, PSA_SAMPLES, error);
+    if (status != 0) return status < 0 ? -1 : 0;
+    psa_slot_advance(base, record);
     if (slot->schema.n == 0) return psa_pass(node, record, error);
     filter->matched = true;
-    status = psa_slot_check_kinds(node, record, slot->field, slot->schema.n,
-                                  1u << PSA_NUMBER | 1u << PSA_NULL | 1u << PSA_ARRAY, error);
-    if (status != 0) return status < 0 ? -1 : 0;
     if (slot->rate_hz <= 0) return push_unrated(node, slot, record, error);
+    if (told_rate(config, record) > 0 && rate_differs(slot, told_rate(config, record)))
+        return push_at_new_rate(node, slot, record, error);
     if (filter_record(node, slot, record, error) != 0) return -1;
     return psa_pass(node, record, error);
 }

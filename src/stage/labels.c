@@ -34,72 +34,64 @@ static double weight(struct psa_str text)
 }
 
 /* The text of the member `name` with the largest number in any of the texts, or `own` when that is no number. */
-static struct psa_str largest_of(const struct psa_str *text, size_t n, const char *name, struct psa_str own)
+static struct psa_str largest_of(const struct psa_str *text, size_t n, struct psa_str name, struct psa_str own)
 {
     struct psa_str best = own;
 
     if (isnan(number_of(own))) return own;
     for (size_t i = 0; i < n; i++) {
-        struct psa_str value = psa_json_find(text[i], name);
+        struct psa_str value = psa_json_member(text[i], name);
 
         if (value.p && number_of(value) > number_of(best)) best = value;
     }
     return best;
 }
 
-/* Append the members of text[at] whose names no text in `before` has. */
-static void put_members(const struct psa_str *text, size_t n, size_t at, const size_t *before, size_t n_before,
-                        struct psa_buf *out)
+/* Has the heaviest text, or one newer than text[at], a member of that name? Then it has been written. */
+static bool written(const struct psa_str *text, size_t n, size_t heaviest, size_t at, struct psa_str name)
+{
+    if (at == heaviest) return false;
+    if (psa_json_member(text[heaviest], name).p) return true;
+    for (size_t i = at + 1; i < n; i++)
+        if (psa_json_member(text[i], name).p) return true;
+    return false;
+}
+
+/* Append the members of text[at] that are not written yet. */
+static void put_members(const struct psa_str *text, size_t n, size_t heaviest, size_t at, struct psa_buf *out)
 {
     struct psa_arena arena = { 0 };
-    struct psa_buf name = { 0 };
-    struct psa_str member;
+    struct psa_str name;
     struct psa_json in;
 
     psa_json_open(&in, text[at], &arena);
     psa_json_enter_object(&in);
-    while (psa_json_next_member(&in, &member)) {
+    while (psa_json_next_member(&in, &name)) {
         struct psa_str value = psa_json_skip(&in);
-        bool known = false;
 
-        name.n = 0;
-        psa_buf_put(&name, member.p, member.n);
-        psa_buf_put(&name, "", 1);
-        if (name.failed || in.fault.what) break;
-        for (size_t i = 0; i < n_before && !known; i++) known = psa_json_find(text[before[i]], name.p).p != NULL;
-        if (known) continue;
-        value = largest_of(text, n, name.p, value);
+        if (in.fault.what || written(text, n, heaviest, at, name)) continue;
+        value = largest_of(text, n, name, value);
         psa_buf_comma(out);
-        psa_buf_quote(out, member);
+        psa_buf_quote(out, name);
         psa_buf_puts(out, ":");
         psa_buf_put(out, value.p, value.n);
     }
-    psa_buf_free(&name);
     psa_arena_free(&arena);
 }
 
 void psa_labels_merge(const struct psa_str *text, size_t n, struct psa_buf *out)
 {
-    size_t best = 0, done[3], n_done = 0, order[3];
+    size_t heaviest = 0;
 
-    if (n == 0) {
-        psa_buf_puts(out, "{}");
-        return;
-    }
     if (n == 1) {
         psa_buf_put(out, text[0].p, text[0].n);
         return;
     }
     for (size_t i = 1; i < n; i++)
-        if (weight(text[i]) >= weight(text[best])) best = i;
-    /* Names that only a middle text has are rare; the heaviest, the newest and the oldest are asked for theirs. */
-    order[0] = best;
-    order[1] = n - 1;
-    order[2] = 0;
+        if (weight(text[i]) >= weight(text[heaviest])) heaviest = i;
     psa_buf_puts(out, "{");
-    for (size_t i = 0; i < 3; i++) {
-        put_members(text, n, order[i], done, n_done, out);
-        done[n_done++] = order[i];
-    }
+    if (n) put_members(text, n, heaviest, heaviest, out);
+    for (size_t i = n; i-- > 0;)
+        if (i != heaviest) put_members(text, n, heaviest, i, out);
     psa_buf_puts(out, "}");
 }

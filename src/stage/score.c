@@ -49,6 +49,7 @@ static const struct psa_option score_options[] = {
       .min = 1,
       .max = 1e9,
       .free_of_state = true,
+      .not_with = "model",
       .help = "with --ecod: rows of a stream that are learned before the first one is scored" },
     { .name = "contamination",
       .type = PSA_OPT_REAL,
@@ -58,6 +59,7 @@ static const struct psa_option score_options[] = {
       .min = 1e-9,
       .max = 0.5,
       .free_of_state = true,
+      .not_with = "model",
       .help = "with --ecod: share of the rows that the threshold leaves above it; a model has its own" },
     { .name = "horizon",
       .type = PSA_OPT_COUNT,
@@ -66,6 +68,7 @@ static const struct psa_option score_options[] = {
       .initial = "10000",
       .min = 0,
       .max = 4e9,
+      .not_with = "model",
       .help = "with --ecod: rows of a stream that count, the newest included; 0: all" },
     { .name = "top",
       .type = PSA_OPT_COUNT,
@@ -207,9 +210,13 @@ static bool slot_loaded(struct psa_slot *base)
            (slot->ecod.seen == held || held == slot->ecod.horizon);
 }
 
-static const struct psa_slot_type slot_type = {
-    .size = sizeof(struct score_slot), .drop = slot_drop, .save = slot_save, .load = slot_load, .loaded = slot_loaded
-};
+static const char *const saved_members[] = { "schema", "horizon", "first", "rows", NULL };
+static const struct psa_slot_type slot_type = { .size = sizeof(struct score_slot),
+                                                .drop = slot_drop,
+                                                .save = slot_save,
+                                                .load = slot_load,
+                                                .loaded = slot_loaded,
+                                                .needs = saved_members };
 
 /* ---- opening and closing ------------------------------------------------------------------------------------------ */
 
@@ -238,9 +245,9 @@ static int fetch_model(struct psa_node *node, const char *path, struct psa_buf *
 {
     int status;
 
-    if (node->world == NULL || node->world->state_read == NULL)
+    if (node->world == NULL || node->world->file_read == NULL)
         return psa_fail(error, PSA_EXIT_PERMANENT, "model '%s': files cannot be read here", path);
-    status = node->world->state_read(node->world->ctx, path, text, error);
+    status = node->world->file_read(node->world->ctx, path, text, error);
     if (status == 1) return psa_fail(error, PSA_EXIT_PERMANENT, "model '%s' does not exist", path);
     return status;
 }
@@ -399,23 +406,36 @@ static bool is_own(struct psa_str name)
     return psa_str_eq(name, "anomaly_score") || psa_str_eq(name, "anomaly_label");
 }
 
-static int reject_type(struct psa_node *node, struct psa_record *record, struct psa_str name, struct psa_error *error)
+static int reject_array(struct psa_node *node, struct psa_record *record, struct psa_str name, struct psa_error *error)
 {
-    return psa_reject(node, record, "type", error, "fields.%.*s is not a number; skipped", (int)name.n, name.p);
+    return psa_reject(node, record, "array", error,
+                      "fields.%.*s is an array, a window rather than features; put psa-features before psa-score",
+                      (int)name.n, name.p);
 }
 
-/* The first field that is an array; *usable says whether any number or null is there to score. */
-static const struct psa_field *survey(const struct psa_record *record, bool *usable)
+/* A column's field is no number: the record cannot be scored. */
+static int reject_type(struct psa_node *node, struct psa_record *record, const struct psa_field *field,
+                       struct psa_error *error)
 {
-    *usable = false;
+    if (field->kind == PSA_ARRAY) return reject_array(node, record, field->name, error);
+    return psa_reject(node, record, "type", error, "fields.%.*s is not a number; skipped", (int)field->name.n,
+                      field->name.p);
+}
+
+/* Is there a number or null to score? *array: the first field that is an array, if any. */
+static bool is_usable(const struct psa_record *record, const struct psa_field **array)
+{
+    bool usable = false;
+
+    *array = NULL;
     for (size_t i = 0; i < record->n_field; i++) {
         const struct psa_field *field = &record->field[i];
 
         if (field->shadowed) continue;
-        if (field->kind == PSA_ARRAY) return field;
-        *usable = *usable || ((field->kind == PSA_NUMBER || field->kind == PSA_NULL) && !is_own(field->name));
+        if (field->kind == PSA_ARRAY && *array == NULL) *array = field;
+        usable = usable || ((PSA_READINGS >> field->kind & 1) && !is_own(field->name));
     }
-    return NULL;
+    return usable;
 }
 
 /* score->field[0 .. n) to score->row, NaN where there is no value. Returns how many values there are. *wrong becomes the
@@ -430,7 +450,7 @@ static size_t read_row(struct score *score, size_t n, size_t *wrong)
 
         score->row[j] = field != NULL && field->kind == PSA_NUMBER ? field->number : NAN;
         values += isnan(score->row[j]) ? 0 : 1;
-        if (field != NULL && field->kind == PSA_OTHER && *wrong == n) *wrong = j;
+        if (field != NULL && !(PSA_READINGS >> field->kind & 1) && *wrong == n) *wrong = j;
     }
     return values;
 }
@@ -473,7 +493,7 @@ static int push_model(struct psa_node *node, struct psa_record *record, struct p
     verdict.n = n;
     verdict.row = score->row;
     verdict.scored = read_row(score, n, &wrong) > 0;
-    if (wrong < n) return reject_type(node, record, score->model.feature[wrong], error);
+    if (wrong < n) return reject_type(node, record, score->field[wrong], error);
     if (verdict.scored) {
         verdict.contribution = score->contribution;
         psa_scaler_transform(&score->model.scaler, score->row, score->contribution);
@@ -498,7 +518,7 @@ static int start_stream(struct psa_node *node, struct score_slot *slot, const st
     const struct score_config *config = node->config;
     size_t kept = 0;
 
-    if (!psa_schema_learn(&slot->schema, record, NULL))
+    if (!psa_schema_learn(&slot->schema, record, PSA_READINGS, NULL))
         return psa_fail_memory(error, "learning the fields of a stream");
     for (size_t i = 0; i < slot->schema.n; i++) {
         if (!is_own(slot->schema.name[i])) slot->schema.name[kept++] = slot->schema.name[i];
@@ -519,7 +539,7 @@ static int find_stream(struct psa_node *node, struct psa_record *record, struct 
     const struct psa_field *extra;
     struct psa_slot *base;
     bool fresh = false;
-    int status = psa_slot_find(node, record, &base, &fresh, error);
+    int status = psa_slot_find(node, record, 0, &base, &fresh, error);
 
     *slot = (struct score_slot *)base;
     if (status != 0 || base == NULL) return status;
@@ -542,9 +562,10 @@ static int push_ecod(struct psa_node *node, struct psa_record *record, struct ps
     if (find_stream(node, record, &slot, &found, error) != 0) return -1;
     if (slot == NULL) return 0;
     values = read_row(score, slot->schema.n, &wrong);
-    if (wrong < slot->schema.n) return reject_type(node, record, slot->schema.name[wrong], error);
+    if (wrong < slot->schema.n) return reject_type(node, record, score->field[wrong], error);
     if (found == 0)
         return psa_reject(node, record, "no_fields", error, "no field of its stream's first record; skipped");
+    psa_slot_advance(&slot->slot, record);
     verdict.name = slot->schema.name;
     verdict.n = slot->schema.n;
     verdict.row = score->row;
@@ -567,16 +588,14 @@ static int push_ecod(struct psa_node *node, struct psa_record *record, struct ps
 static int score_push(struct psa_node *node, struct psa_record *record, struct psa_error *error)
 {
     struct score *score = node->state;
-    bool usable, known;
-    const struct psa_field *array = survey(record, &usable);
+    const struct psa_field *array;
+    bool known = score->has_model ? psa_record_field(record, score->model.feature[0], 0) != NULL
+                                  : psa_keyed_peek(node->keyed, psa_node_key(node, record)) != NULL;
 
-    if (array != NULL)
-        return psa_reject(node, record, "array", error,
-                          "fields.%.*s is an array, a window rather than features; put psa-features before psa-score",
-                          (int)array->name.n, array->name.p);
-    known = score->has_model ? psa_record_field(record, score->model.feature[0], 0) != NULL
-                             : psa_keyed_peek(node->keyed, psa_node_key(node, record)) != NULL;
-    if (!usable && !known) return psa_reject(node, record, "no_fields", error, "no number field to score; skipped");
+    if (!is_usable(record, &array) && array != NULL)
+        return reject_array(node, record, array->name, error);
+    if (!known && !is_usable(record, &array))
+        return psa_reject(node, record, "no_fields", error, "no number field to score; skipped");
     return score->has_model ? push_model(node, record, error) : push_ecod(node, record, error);
 }
 

@@ -4,7 +4,7 @@
 #include "core/error.h"
 #include "core/record.h"
 
-int psa_slot_find(struct psa_node *node, struct psa_record *record, struct psa_slot **slot, bool *fresh,
+int psa_slot_find(struct psa_node *node, struct psa_record *record, unsigned kinds, struct psa_slot **slot, bool *fresh,
                   struct psa_error *error)
 {
     struct psa_str key = psa_node_key(node, record);
@@ -15,6 +15,9 @@ int psa_slot_find(struct psa_node *node, struct psa_record *record, struct psa_s
     if (!key.p)
         return psa_reject(node, record, "no_key", error, "there is no %s to tell the stream by; rejected",
                           node->options.key);
+    if (kinds && !psa_record_has(record, kinds) && !psa_keyed_peek(node->keyed, key))
+        return psa_reject(node, record, "no_fields", error, "no field is %s; rejected",
+                          kinds >> PSA_ARRAY & 1 ? "a number or an array of numbers" : "a number");
     *slot = psa_keyed_get(node->keyed, key, fresh, &evicted);
     if (!*slot) return psa_fail_memory(error, "opening a key");
     if (evicted) {

@@ -21,12 +21,21 @@ static inline int64_t psa_ns_since(int64_t now, int64_t then)
     return __builtin_sub_overflow(now, then, &difference) ? (now > then ? INT64_MAX : INT64_MIN) : difference;
 }
 
+/* n samples at rate_hz as nanoseconds, rounded; at the far end of time where int64 ends. */
+static inline int64_t psa_ns_of_samples(double n, double rate_hz)
+{
+    double ns = n * 1e9 / rate_hz + 0.5;
+
+    return ns < 9.2e18 ? (int64_t)ns : INT64_MAX;
+}
+
 /*
  * The slot for the record's key, in *slot. Returns 0; *slot == NULL means that the record is dealt with already: it is
- * late and was dropped, or has no key (--key) and was rejected. *fresh: the slot was made now. -1 with *error set when
- * memory is out or a write failed.
+ * late and was dropped, or has no key (--key), or, the first of its key, no field of `kinds` (core/schema.h; 0: needs
+ * none), and was rejected. *fresh: the slot was made now. The slot's clock stands still until the stage accepts the record
+ * and calls psa_slot_advance. -1 with *error set when memory is out or a write failed.
  */
-int psa_slot_find(struct psa_node *node, struct psa_record *record, struct psa_slot **slot, bool *fresh,
+int psa_slot_find(struct psa_node *node, struct psa_record *record, unsigned kinds, struct psa_slot **slot, bool *fresh,
                   struct psa_error *error);
 
 /* Report a field that the key's first record lacked, once a key, and its fate: "passes untouched" or "is left out". */

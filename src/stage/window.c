@@ -293,7 +293,7 @@ static int merge_labels(struct window *window, const struct window_slot *slot, s
     return window->text.failed ? psa_fail_memory(error, "joining labels") : 0;
 }
 
-static void window_member(struct psa_buf *text, int64_t start_ns, int64_t end_ns, size_t n, uint64_t seq, bool partial)
+static void window_member(struct psa_buf *text, int64_t start_ns, int64_t end_ns, size_t n, uint64_t seq)
 {
     text->n = 0;
     psa_buf_puts(text, "{");
@@ -301,8 +301,26 @@ static void window_member(struct psa_buf *text, int64_t start_ns, int64_t end_ns
     psa_buf_member_int(text, "end_ns", end_ns);
     psa_buf_member_int(text, "n", (int64_t)n);
     psa_buf_member_int(text, "seq", (int64_t)seq);
-    if (partial) psa_buf_member_bool(text, "partial", true);
-    psa_buf_puts(text, "}");
+}
+
+/* The rate of the n oldest samples: what their records tell, else (n - 1) / (last - first); 0: none. */
+static double rate_of(const struct window_slot *slot, size_t n)
+{
+    const int64_t *time_ns = slot->time_ns + slot->begin;
+    double span_s = (double)psa_ns_since(time_ns[n - 1], time_ns[0]) / 1e9;
+
+    if (slot->rate_hz > 0) return slot->rate_hz;
+    return span_s > 0 ? (double)(n - 1) / span_s : 0;
+}
+
+/* Does the last of n samples stand where their rate puts it, within half an interval? Not where samples are missing from
+ * records that tell their rate. */
+static bool ends_on_time(const int64_t *time_ns, size_t n, double rate_hz)
+{
+    int64_t expected_ns = psa_ns_add(time_ns[0], psa_ns_of_samples((double)(n - 1), rate_hz));
+    int64_t off_ns = psa_ns_since(time_ns[n - 1], expected_ns), half_ns = psa_ns_of_samples(0.5, rate_hz);
+
+    return off_ns <= half_ns && off_ns >= -half_ns;
 }
 
 /* The n oldest samples as one record. */
@@ -312,8 +330,7 @@ static int emit(struct psa_node *node, struct window_slot *slot, size_t n, int64
     struct window *window = node->state;
     struct psa_record *out = &window->out;
     const int64_t *time_ns = slot->time_ns + slot->begin;
-    double span_s = (double)psa_ns_since(time_ns[n - 1], time_ns[0]) / 1e9;
-    double rate_hz = slot->rate_hz > 0 ? slot->rate_hz : span_s > 0 ? (double)(n - 1) / span_s : 0;
+    double rate_hz = rate_of(slot, n);
     bool labelled, ok = psa_record_copy(out, &slot->envelope, false) == 0;
 
     if (merge_labels(window, slot, n, &labelled, error) != 0) return -1;
@@ -328,7 +345,10 @@ static int emit(struct psa_node *node, struct window_slot *slot, size_t n, int64
     }
     if (rate_hz > 0) ok = ok && psa_record_set_rate(out, rate_hz) == 0;
     else psa_record_unset(out, PSA_M_RATE_HZ);
-    window_member(&window->text, start_ns, end_ns, n, slot->seq, partial);
+    window_member(&window->text, start_ns, end_ns, n, slot->seq);
+    if (partial) psa_buf_member_bool(&window->text, "partial", true);
+    if (rate_hz > 0 && !ends_on_time(time_ns, n, rate_hz)) psa_buf_member_int(&window->text, "last_ns", time_ns[n - 1]);
+    psa_buf_puts(&window->text, "}");
     ok = ok && !window->text.failed && psa_record_set(out, "window", psa_buf_str(&window->text)) == 0;
     if (!ok) return psa_fail_memory(error, "writing a window");
     slot->seq++;
@@ -503,7 +523,7 @@ static int put_samples(struct psa_node *node, struct window_slot *slot, struct p
                        struct psa_error *error)
 {
     size_t n = samples_of(slot);
-    int64_t half_ns = record->rate_hz > 0 ? (int64_t)(0.5e9 / record->rate_hz) : 0;
+    int64_t half_ns = record->rate_hz > 0 ? psa_ns_of_samples(0.5, record->rate_hz) : 0;
     bool taken = false;
     char shown[128];
 
@@ -513,10 +533,11 @@ static int put_samples(struct psa_node *node, struct window_slot *slot, struct p
     if (n == 1 && slot->open && record->timestamp_ns < slot->last_ns)
         return psa_drop(node, "late", "%s: %lld ns older than the newest sample; dropped",
                         psa_key_show(slot->slot.key, shown), (long long)psa_ns_since(slot->last_ns, record->timestamp_ns));
+    psa_slot_advance(&slot->slot, record);
     for (size_t i = 0; i < n; i++) {
         int64_t ns = record->timestamp_ns;
 
-        if (i) ns = psa_ns_add(ns, (int64_t)((double)i * 1e9 / record->rate_hz + 0.5));
+        if (i) ns = psa_ns_add(ns, psa_ns_of_samples((double)i, record->rate_hz));
         if (n > 1 && slot->open && ns < psa_ns_add(slot->last_ns, half_ns)) { /* it came with the block before */
             psa_note(node, "overlap");
             continue;
@@ -538,17 +559,14 @@ static int push(struct psa_node *node, struct psa_record *record, struct psa_err
     int status;
 
     if (!record->has_time) return psa_reject(node, record, "no_time", error, "no timestamp_ns; rejected");
-    status = psa_slot_find(node, record, &base, &fresh, error);
+    status = psa_slot_find(node, record, PSA_SAMPLES, &base, &fresh, error);
     if (status != 0 || !base) return status;
     slot = (struct window_slot *)base;
-    if (fresh && (!psa_schema_learn(&slot->schema, record, NULL) || !make_slot(slot)))
+    if (fresh && (!psa_schema_learn(&slot->schema, record, PSA_SAMPLES, NULL) || !make_slot(slot)))
         return psa_fail_memory(error, "opening a key");
-    if (slot->schema.n == 0)
-        return psa_reject(node, record, "no_fields", error, "no field of this key's first record is a number; rejected");
     psa_schema_map(&slot->schema, record, slot->field, &extra);
     psa_slot_extra(node, &slot->schema, base, extra, "is left out");
-    status = psa_slot_check_kinds(node, record, slot->field, slot->schema.n,
-                                  1u << PSA_NUMBER | 1u << PSA_NULL | 1u << PSA_ARRAY, error);
+    status = psa_slot_check_kinds(node, record, slot->field, slot->schema.n, PSA_SAMPLES, error);
     if (status != 0) return status < 0 ? -1 : 0;
     return put_samples(node, slot, record, error);
 }
@@ -605,8 +623,10 @@ static void save_slot(const struct psa_slot *base, struct psa_buf *out)
     psa_buf_member_number(out, "rate_hz", slot->rate_hz);
     if (slot->open) psa_buf_member_int(out, "start_ns", slot->start_ns);
     if (slot->open) psa_buf_member_int(out, "last_ns", slot->last_ns);
-    psa_encode(&slot->envelope, &line);
-    psa_buf_member_text(out, "envelope", (struct psa_str){ line.p, line.n ? line.n - 1 : 0 });
+    if (slot->envelope.tail.p) {
+        psa_encode(&slot->envelope, &line);
+        psa_buf_member_text(out, "envelope", (struct psa_str){ line.p, line.n ? line.n - 1 : 0 });
+    }
     save_runs(slot, out);
     psa_buf_name(out, "time_ns");
     psa_buf_puts(out, "[");
@@ -709,12 +729,17 @@ static bool loaded_slot(struct psa_slot *base)
 
     for (size_t i = slot->begin + 1; i < slot->end; i++)
         if (slot->time_ns[i] < slot->time_ns[i - 1]) return false;
-    if (!slot->row || !slot->envelope.tail.p) return false;
-    return slot->end == slot->begin || (slot->open && slot->time_ns[slot->end - 1] <= slot->last_ns);
+    if (slot->end == slot->begin) return true;
+    return slot->open && slot->envelope.tail.p && slot->time_ns[slot->end - 1] <= slot->last_ns;
 }
 
-static const struct psa_slot_type slot_type = { sizeof(struct window_slot), drop_slot, save_slot, load_slot,
-                                                loaded_slot };
+static const char *const saved_members[] = { "fields", "first", "seq", "skip", "rate_hz", "labels", "time_ns", "rows", NULL };
+static const struct psa_slot_type slot_type = { .size = sizeof(struct window_slot),
+                                                .drop = drop_slot,
+                                                .save = save_slot,
+                                                .load = load_slot,
+                                                .loaded = loaded_slot,
+                                                .needs = saved_members };
 
 static int open_window(struct psa_node *node, struct psa_error *error)
 {

@@ -248,7 +248,7 @@ def refused():
         argv = stage + ["--state", state]
         psa(*argv, data=data)
         good = open(state, "rb").read()
-        other = {"psa-filter": ["--order", "3"], "psa-window": ["--length", "9"], "psa-features": ["--moving-avg", "9"],
+        other = {"psa-filter": ["--order", "3"], "psa-window": ["--length", "9"], "psa-features": ["--max-samples", "9"] if "--length" in stage else ["--rolling", "mean@9"],
                  "psa-score": ["--horizon", "77"], "psa-alert": ["--clear", "9"]}[stage[0]]
         if name == "score-model":
             other = None

@@ -26,7 +26,7 @@ points() { for i in $1; do record a "\"x\":$i" "$((i * 1000000))"; done; }
     { record a '"x":1' 0 '"rate_hz":500,"site":"north","zone":1' && record a '"x":2' 5 '"rate_hz":500,"site":"south"' &&
         record a '"x":3' 1000 '"site":"west"'; } >"$T/in"
     keep 0 "$BIN/psa-window" --length 1us <"$T/in"
-    echo '{"sensor_id":"a","fields":{"x":[1,2]},"timestamp_ns":0,"rate_hz":500,"site":"south","window":{"start_ns":0,"end_ns":1000,"n":2,"seq":0}}' | same "$T/out"
+    echo '{"sensor_id":"a","fields":{"x":[1,2]},"timestamp_ns":0,"rate_hz":500,"site":"south","window":{"start_ns":0,"end_ns":1000,"n":2,"seq":0,"last_ns":5}}' | same "$T/out"
 }
 
 @test "event time given as ts_ms or ISO 8601 leaves as timestamp_ns, in its place" {
@@ -78,7 +78,7 @@ null' ]
     cmp "$T/out" "$T/want"
     sed -n '3,8p;10p' "$T/in" | same "$T/rejects"
     said 'psa-window: stdin:3: no timestamp_ns; rejected'
-    said "psa-window: stdin:4: no field of this key's first record is a number; rejected"
+    said "psa-window: stdin:4: no field is a number or an array of numbers; rejected"
     said 'psa-window: stdin:5: fields.x is not a number; skipped'
     said 'psa-window: stdin:6: a block of samples without rate_hz; rejected'
     said 'psa-window: stdin:9: a: 999001 ns older than the newest record; dropped'

@@ -141,10 +141,10 @@ struct psa_sink {
     void *ctx;
 };
 
-struct psa_buf; /* core/buf.h */
-struct psa_json; /* core/json.h */
-struct psa_node; /* core/chain.h */
-struct psa_option; /* core/option.h */
+struct psa_buf;       /* core/buf.h */
+struct psa_json;      /* core/json.h */
+struct psa_node;      /* core/chain.h */
+struct psa_option;    /* core/option.h */
 struct psa_slot_type; /* core/keyed.h */
 
 /*

@@ -385,8 +385,7 @@ static void stats_reasons(struct psa_buf *out, const char *name, const struct ps
 {
     psa_buf_name(out, name);
     psa_buf_puts(out, "{");
-    for (size_t i = 0; i < reasons->n; i++)
-        psa_buf_member_int(out, reasons->of[i].reason, (int64_t)reasons->of[i].n);
+    for (size_t i = 0; i < reasons->n; i++) psa_buf_member_int(out, reasons->of[i].reason, (int64_t)reasons->of[i].n);
     psa_buf_puts(out, "}");
 }
 

@@ -27,9 +27,9 @@ struct psa_world {
 
 /* Options that every stage has. */
 struct psa_node_options {
-    const char *key;  /* --key */
-    int64_t max_keys; /* --max-keys */
-    const char *state; /* --state */
+    const char *key;        /* --key */
+    int64_t max_keys;       /* --max-keys */
+    const char *state;      /* --state */
     int64_t state_every_ns; /* --state-every */
     bool stats;             /* --stats */
     const char *stats_file; /* --stats-file */
@@ -54,19 +54,19 @@ struct psa_stats {
 
 struct psa_node {
     const struct psa_stage *stage;
-    void *config; /* the stage's own options, stage->config_size bytes */
-    void *state;  /* the stage's own state */
+    void *config;            /* the stage's own options, stage->config_size bytes */
+    void *state;             /* the stage's own state */
     struct psa_keyed *keyed; /* what it remembers of each key; NULL for a stage without slots */
     struct psa_node_options options;
     struct psa_buf canonical; /* the options that give state its meaning */
     struct psa_sink next;
     const struct psa_world *world;
     struct psa_stats stats;
-    const char *name;     /* that messages speak with: the stage's, or of the stage that holds it inside */
-    const char *source;   /* where its lines come from, for messages: "stdin" or a file's name */
-    uint64_t line;        /* number of the input line at hand, counted from 1 */
-    struct psa_buf key;   /* scratch of psa_node_key */
-    struct psa_buf saved; /* scratch of states */
+    const char *name;        /* that messages speak with: the stage's, or of the stage that holds it inside */
+    const char *source;      /* where its lines come from, for messages: "stdin" or a file's name */
+    uint64_t line;           /* number of the input line at hand, counted from 1 */
+    struct psa_buf key;      /* scratch of psa_node_key */
+    struct psa_buf saved;    /* scratch of states */
     char checkpoints[2][24]; /* ids of the last two states kept */
     bool opened;
 };

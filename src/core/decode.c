@@ -11,8 +11,8 @@
  * Both paths fill the record alike: the same spans, kinds and numbers.
  */
 #include <math.h>
-#include <stdlib.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/hash.h"
@@ -36,7 +36,7 @@ struct step {
     bool shadowed;
     bool number; /* the value was a number */
     uint32_t lead_at, lead_n, value_at, value_n;
-    uint32_t run_n; /* bytes from the lead on that are likely the same again: up to the next number */
+    uint32_t run_n;   /* bytes from the lead on that are likely the same again: up to the next number */
     uint32_t name_at; /* of the name within the lead, when it has no escapes */
     struct psa_str name;
 };
@@ -47,9 +47,9 @@ struct shape {
     struct step *step;
     size_t n_step, cap_step;
     size_t fields_at;
-    struct psa_str tail; /* within line */
+    struct psa_str tail;    /* within line */
     struct psa_arena arena; /* names with escapes */
-    size_t next;         /* the shape that followed this one last time */
+    size_t next;            /* the shape that followed this one last time */
     bool used;
 };
 
@@ -204,14 +204,22 @@ enum psa_member_id psa_member_identify(struct psa_str name)
         const char *name;
         enum psa_member_id id;
     } known[] = {
-        { "sensor_type", PSA_M_SENSOR_TYPE }, { "sensor_model", PSA_M_SENSOR_MODEL },
-        { "sensor_id", PSA_M_SENSOR_ID },     { "timestamp_ns", PSA_M_TIMESTAMP_NS },
-        { "ts_ms", PSA_M_TS_MS },             { "timestamp", PSA_M_TIMESTAMP },
-        { "fields", PSA_M_FIELDS },           { "rate_hz", PSA_M_RATE_HZ },
-        { "window", PSA_M_WINDOW },           { "anomaly", PSA_M_ANOMALY },
-        { "alert", PSA_M_ALERT },             { "labels", PSA_M_LABELS },
-        { "clock", PSA_M_CLOCK },             { "publish_topic", PSA_M_PUBLISH_TOPIC },
-        { "seq", PSA_M_SEQ },                 { "psa", PSA_M_PSA },
+        { "sensor_type", PSA_M_SENSOR_TYPE },
+        { "sensor_model", PSA_M_SENSOR_MODEL },
+        { "sensor_id", PSA_M_SENSOR_ID },
+        { "timestamp_ns", PSA_M_TIMESTAMP_NS },
+        { "ts_ms", PSA_M_TS_MS },
+        { "timestamp", PSA_M_TIMESTAMP },
+        { "fields", PSA_M_FIELDS },
+        { "rate_hz", PSA_M_RATE_HZ },
+        { "window", PSA_M_WINDOW },
+        { "anomaly", PSA_M_ANOMALY },
+        { "alert", PSA_M_ALERT },
+        { "labels", PSA_M_LABELS },
+        { "clock", PSA_M_CLOCK },
+        { "publish_topic", PSA_M_PUBLISH_TOPIC },
+        { "seq", PSA_M_SEQ },
+        { "psa", PSA_M_PSA },
     };
 
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
@@ -379,8 +387,9 @@ static bool reserve_for(struct psa_record *record, const struct shape *shape)
 
 /* The value of one step at p, into the record: the byte behind it, or NULL where the shape does not fit. Up to `trusted`
  * the line has been found the same as the shape's. */
-static inline const char *predicted_step(struct psa_decoder *decoder, const struct shape *shape, const struct step *step,
-                                         struct psa_str lead, const char *trusted, const char *end)
+static inline const char *predicted_step(struct psa_decoder *decoder, const struct shape *shape,
+                                         const struct step *step, struct psa_str lead, const char *trusted,
+                                         const char *end)
 {
     struct psa_record *record = &decoder->record;
     const char *p = lead.p + lead.n, *value = p;
@@ -426,8 +435,7 @@ static bool predict(struct psa_decoder *decoder, const struct shape *shape, stru
 
         if (p >= trusted && (size_t)(end - p) >= step->run_n && psa_bytes_are(p, old, step->run_n))
             trusted = p + step->run_n;
-        if (p + step->lead_n > trusted &&
-            ((size_t)(end - p) < step->lead_n || !psa_bytes_are(p, old, step->lead_n)))
+        if (p + step->lead_n > trusted && ((size_t)(end - p) < step->lead_n || !psa_bytes_are(p, old, step->lead_n)))
             return false;
         p = predicted_step(decoder, shape, step, (struct psa_str){ p, step->lead_n }, trusted, end);
         if (!p) return false;
@@ -581,8 +589,7 @@ static bool cut_name(struct cut *cut, struct psa_str *name)
     const char *quote = cut->p, *behind;
     bool escaped;
 
-    if (quote == cut->end || *quote != '"')
-        return cut_fail(cut, PSA_REFUSED_SYNTAX, quote, "no member name in quotes");
+    if (quote == cut->end || *quote != '"') return cut_fail(cut, PSA_REFUSED_SYNTAX, quote, "no member name in quotes");
     behind = psa_json_string(quote, cut->end, &escaped, &cut->fault);
     if (!behind) return cut_fail(cut, PSA_REFUSED_SYNTAX, NULL, NULL);
     *name = (struct psa_str){ quote + 1, (size_t)(behind - quote) - 2 };
@@ -664,7 +671,8 @@ static bool cut_member(struct cut *cut, const char *from)
     member->lead = (struct psa_str){ from, (size_t)(cut->p - from) };
     value = cut->p;
     if (member->id == PSA_M_FIELDS && value < cut->end && *value == '{') {
-        if (decoder->limits.depth < 2) return cut_fail(cut, PSA_REFUSED_SYNTAX, value, "nesting deeper than --max-depth");
+        if (decoder->limits.depth < 2)
+            return cut_fail(cut, PSA_REFUSED_SYNTAX, value, "nesting deeper than --max-depth");
         if (!cut_fields(cut)) return false;
         record->fields_at = record->n_member;
     } else {
@@ -694,7 +702,8 @@ static bool cut_record(struct cut *cut)
         if (!cut_comma(cut, &last)) return false;
     }
     if (psa_json_space(cut->p, cut->end) != cut->end)
-        return cut_fail(cut, PSA_REFUSED_SYNTAX, psa_json_space(cut->p, cut->end), "something stands behind the object");
+        return cut_fail(cut, PSA_REFUSED_SYNTAX, psa_json_space(cut->p, cut->end),
+                        "something stands behind the object");
     record->tail = (struct psa_str){ from, (size_t)(cut->end - from) };
     return true;
 }
@@ -801,7 +810,8 @@ static enum psa_line_kind decode_general(struct psa_decoder *decoder, struct psa
         return refuse(out, PSA_REFUSED_FIELDS, "fields is no object", fields->text);
     if (record->fields_at == PSA_NO_INDEX) record->n_field = 0;
     settle_arrays(decoder);
-    if (!mark_shadowed_fields(record)) return refuse(out, PSA_REFUSED_LIMIT, "out of memory", (struct psa_str){ "", 0 });
+    if (!mark_shadowed_fields(record))
+        return refuse(out, PSA_REFUSED_LIMIT, "out of memory", (struct psa_str){ "", 0 });
     mark_shadowed_members(record);
     return PSA_LINE_RECORD;
 }

@@ -137,9 +137,7 @@ const char *psa_json_value(const char *p, const char *end, int depth, struct psa
     case 't': return literal(p, end, "true", fault);
     case 'f': return literal(p, end, "false", fault);
     case 'n': return literal(p, end, "null", fault);
-    default:
-        behind = psa_number_scan(p, end, &number, &finite);
-        return behind ? behind : refuse(fault, p, "no value");
+    default: behind = psa_number_scan(p, end, &number, &finite); return behind ? behind : refuse(fault, p, "no value");
     }
 }
 

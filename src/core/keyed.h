@@ -20,7 +20,7 @@ struct psa_slot {
 };
 
 struct psa_slot_type {
-    size_t size;                     /* of the stage's slot, struct psa_slot included; zeroed when made */
+    size_t size;                         /* of the stage's slot, struct psa_slot included; zeroed when made */
     void (*drop)(struct psa_slot *slot); /* release what the slot owns; may be NULL */
     /* Append the slot's content as JSON members (psa_buf_member_..., the object is already open) / read one member.
      * load returns false for a name it does not know (the state is refused). */

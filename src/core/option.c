@@ -15,9 +15,9 @@
 #include "core/number.h"
 
 enum {
-    OPTIONS_MAX = 96,    /* of one program, all tables together */
-    FIRST_LONG = 256,    /* getopt_long's value of the first option */
-    HELP_COLUMN = 30,    /* where --help's explanations start */
+    OPTIONS_MAX = 96, /* of one program, all tables together */
+    FIRST_LONG = 256, /* getopt_long's value of the first option */
+    HELP_COLUMN = 30, /* where --help's explanations start */
     HELP_WIDTH = 100
 };
 
@@ -28,11 +28,12 @@ struct unit {
     double factor;
 };
 
-static const struct unit duration_units[] = { { "", 1e9 }, { "ns", 1 },  { "us", 1e3 },  { "ms", 1e6 },   { "s", 1e9 },
-                                              { "m", 60e9 }, { "min", 60e9 }, { "h", 3600e9 }, { "d", 86400e9 }, { NULL, 0 } };
+static const struct unit duration_units[] = { { "", 1e9 },      { "ns", 1 },   { "us", 1e3 },   { "ms", 1e6 },
+                                              { "s", 1e9 },     { "m", 60e9 }, { "min", 60e9 }, { "h", 3600e9 },
+                                              { "d", 86400e9 }, { NULL, 0 } };
 static const struct unit rate_units[] = { { "", 1 }, { "Hz", 1 }, { "kHz", 1e3 }, { "MHz", 1e6 }, { NULL, 0 } };
-static const struct unit size_units[] = { { "", 1 },          { "B", 1 },      { "kB", 1e3 },        { "KiB", 1024 },
-                                          { "MB", 1e6 },      { "MiB", 1048576 }, { "GB", 1e9 },     { "GiB", 1073741824 },
+static const struct unit size_units[] = { { "", 1 },     { "B", 1 },         { "kB", 1e3 }, { "KiB", 1024 },
+                                          { "MB", 1e6 }, { "MiB", 1048576 }, { "GB", 1e9 }, { "GiB", 1073741824 },
                                           { NULL, 0 } };
 
 /* A number and a unit: the value in the base unit. *bare says that no unit stood there. */
@@ -71,7 +72,8 @@ int psa_parse_duration(const char *text, const char *what, int64_t *ns, struct p
 int psa_parse_rate(const char *text, const char *what, double *hz, struct psa_error *error)
 {
     if (!parse_quantity(text, rate_units, hz, NULL))
-        return psa_fail(error, PSA_EXIT_PERMANENT, "%s: '%s' is no frequency; write it like 10Hz or 1.5kHz", what, text);
+        return psa_fail(error, PSA_EXIT_PERMANENT, "%s: '%s' is no frequency; write it like 10Hz or 1.5kHz", what,
+                        text);
     return 0;
 }
 
@@ -80,7 +82,8 @@ int psa_parse_size(const char *text, const char *what, int64_t *bytes, struct ps
     double value;
 
     if (!parse_quantity(text, size_units, &value, NULL) || !fits_int64(value))
-        return psa_fail(error, PSA_EXIT_PERMANENT, "%s: '%s' is no size; write it like 64KiB, 1MiB or 2GiB", what, text);
+        return psa_fail(error, PSA_EXIT_PERMANENT, "%s: '%s' is no size; write it like 64KiB, 1MiB or 2GiB", what,
+                        text);
     *bytes = (int64_t)value;
     return 0;
 }
@@ -179,8 +182,8 @@ static void merge(struct merged *merged, const struct psa_option_set *set, size_
 
             merged->option[i] = o;
             merged->config[i] = set[s].config;
-            merged->getopt_option[i] = (struct option){ o->name, o->metavar ? required_argument : no_argument, NULL,
-                                                        FIRST_LONG + (int)i };
+            merged->getopt_option[i] =
+                (struct option){ o->name, o->metavar ? required_argument : no_argument, NULL, FIRST_LONG + (int)i };
             if (!o->letter) continue;
             *letter++ = o->letter;
             if (o->metavar) *letter++ = ':';
@@ -301,8 +304,7 @@ int psa_options_parse(const struct psa_option_set *set, size_t n_set, int argc, 
         const struct psa_option *option = merged.option[i];
 
         if (option->type == PSA_OPT_CALL) continue; /* noted above, in the order given */
-        if (used[i] || option->initial)
-            note(canonical, option, merged.config[i], used[i] ? given[i] : option->initial);
+        if (used[i] || option->initial) note(canonical, option, merged.config[i], used[i] ? given[i] : option->initial);
     }
     if (canonical && canonical->failed) return psa_fail_memory(error, "reading the options");
     return 0;

@@ -39,7 +39,7 @@ struct psa_option {
     int (*take)(void *config, const struct psa_option *option, const char *value, struct psa_error *error);
     const char *needs;    /* name of an option without which this one means nothing; NULL: none */
     const char *not_with; /* name of an option beside which it means nothing; NULL: none */
-    bool free_of_state; /* does not change what a saved state means; state files ignore it */
+    bool free_of_state;   /* does not change what a saved state means; state files ignore it */
 };
 
 /* A table and the struct that its offsets lie in. */

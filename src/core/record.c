@@ -453,8 +453,8 @@ int psa_record_copy(struct psa_record *dst, const struct psa_record *src, bool w
     dst->has_time = src->has_time;
     dst->timestamp_ns = src->timestamp_ns;
     dst->rate_hz = src->rate_hz;
-    if (!copy_span(arena, &dst->fields_tail) || !copy_span(arena, &dst->tail) ||
-        !copy_span(arena, &dst->sensor_type) || !copy_span(arena, &dst->sensor_id))
+    if (!copy_span(arena, &dst->fields_tail) || !copy_span(arena, &dst->tail) || !copy_span(arena, &dst->sensor_type) ||
+        !copy_span(arena, &dst->sensor_id))
         return -1;
     return 0;
 }

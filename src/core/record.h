@@ -19,8 +19,8 @@ enum psa_refusal {
     PSA_REFUSED_NOT_OBJECT, /* JSON, but no object */
     PSA_REFUSED_FIELDS,     /* `fields` is no object */
     PSA_REFUSED_TIME,       /* timestamp_ns, ts_ms or timestamp is no time that fits int64 nanoseconds */
-    PSA_REFUSED_LIMIT,      /* more than --max-fields members or fields, deeper than --max-depth, longer than --max-line */
-    PSA_REFUSED_CONTROL     /* a line whose only member is psa, but no control word psa knows */
+    PSA_REFUSED_LIMIT,  /* more than --max-fields members or fields, deeper than --max-depth, longer than --max-line */
+    PSA_REFUSED_CONTROL /* a line whose only member is psa, but no control word psa knows */
 };
 const char *psa_refusal_name(enum psa_refusal refusal);
 

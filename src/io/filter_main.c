@@ -8,8 +8,8 @@
  */
 #include "io/filter_main.h"
 
-#include <fcntl.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -213,7 +213,9 @@ static int take_line(struct run *run, struct psa_str line, struct psa_error *err
         item = (struct psa_item){ PSA_ITEM_CONTROL, NULL, &decoded.control };
         return head.put(head.ctx, &item, error);
     case PSA_LINE_BLANK: psa_node_skip_line(run->node); return 0;
-    default: psa_node_refuse(run->node, psa_refusal_name(decoded.refusal), decoded.why); return keep_line(run, line, error);
+    default:
+        psa_node_refuse(run->node, psa_refusal_name(decoded.refusal), decoded.why);
+        return keep_line(run, line, error);
     }
 }
 
@@ -281,8 +283,7 @@ static int open_run(struct run *run, struct psa_error *error)
     if (!run->decoder) return psa_fail_memory(error, "starting");
     if (input->rejects) {
         fd = open(input->rejects, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-        if (fd < 0)
-            return psa_fail(error, PSA_EXIT_PERMANENT, "%s: cannot open: %s", input->rejects, strerror(errno));
+        if (fd < 0) return psa_fail(error, PSA_EXIT_PERMANENT, "%s: cannot open: %s", input->rejects, strerror(errno));
         psa_writer_init(&run->rejects, fd, input->rejects);
     }
     return open_chain(run, error);
@@ -303,7 +304,8 @@ static int end_run(struct run *run, int status, struct psa_error *error)
     if (status == 0) {
         status = psa_writer_close(&run->out, error);
     } else if (error->status != PSA_BROKEN_PIPE) {
-        (void)psa_writer_close(&run->out, &later); /* what was computed before the failure; that failure is the one to tell */
+        (void)psa_writer_close(&run->out,
+                               &later); /* what was computed before the failure; that failure is the one to tell */
     }
     if (run->rejects.name && psa_writer_close(&run->rejects, &later) != 0 && status == 0) {
         *error = later;

@@ -47,8 +47,8 @@ static int open_next(struct psa_lines *lines, struct psa_error *error)
     lines->opened = true;
     lines->name = strcmp(name, "-") == 0 ? "stdin" : name;
     lines->fd = STDIN_FILENO;
-    if (strcmp(name, "-") != 0)
-        do lines->fd = open(name, O_RDONLY | O_CLOEXEC);
+    if (strcmp(name, "-") != 0) do
+            lines->fd = open(name, O_RDONLY | O_CLOEXEC);
         while (lines->fd < 0 && errno == EINTR && !psa_stop_asked()); /* a FIFO waits for its writer */
     if (lines->fd < 0 && errno == EINTR) return 1;
     if (lines->fd < 0) return psa_fail(error, PSA_EXIT_PERMANENT, "%s: cannot open: %s", name, strerror(errno));

@@ -22,7 +22,8 @@ static bool journal(void)
 static void print(int priority, const char *name, const char *place, const char *text)
 {
     char line[1600];
-    int n = snprintf(line, sizeof line - 1, "%s%s: %s%s", journal() ? priority == 3 ? "<3>" : "<4>" : "", name, place, text);
+    int n = snprintf(line, sizeof line - 1, "%s%s: %s%s", journal() ? priority == 3 ? "<3>" : "<4>" : "", name, place,
+                     text);
 
     if (n > (int)sizeof line - 2) n = (int)sizeof line - 2;
     for (int i = 0; i < n; i++)

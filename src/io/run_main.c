@@ -21,11 +21,12 @@ enum { NODES_MAX = 32, WORDS_MAX = 256 };
 struct pipeline {
     struct psa_node node[NODES_MAX];
     size_t n;
-    char *text;           /* its words, one behind the other */
+    char *text; /* its words, one behind the other */
     char *word[WORDS_MAX];
 };
 
-static const char summary[] = "run a pipeline of psa stages fused in one process: psa-run 'psa-filter ... | psa-window ...'";
+static const char summary[] =
+    "run a pipeline of psa stages fused in one process: psa-run 'psa-filter ... | psa-window ...'";
 
 static const struct psa_stage *stage_named(const char *name)
 {
@@ -79,13 +80,14 @@ static int parse_node(struct psa_node *node, int n_word, char **word, struct psa
     stage = stage_named(word[0]);
     if (!stage)
         return psa_fail(error, PSA_EXIT_PERMANENT,
-                        "'%s' cannot be fused: psa-filter, psa-window, psa-features, psa-score and psa-alert can", word[0]);
+                        "'%s' cannot be fused: psa-filter, psa-window, psa-features, psa-score and psa-alert can",
+                        word[0]);
     if (psa_node_parse(node, stage, n_word, word, NULL, 0, &operand, &asked, &inner) != 0)
         return psa_fail(error, inner.status, "%s: %s", word[0], inner.text);
     if (asked) return psa_fail(error, PSA_EXIT_PERMANENT, "ask %s itself for its --help or --version", word[0]);
     if (operand < n_word)
-        return psa_fail(error, PSA_EXIT_PERMANENT, "%s: '%s': name files behind the pipeline, psa-run PIPELINE FILE ...",
-                        word[0], word[operand]);
+        return psa_fail(error, PSA_EXIT_PERMANENT,
+                        "%s: '%s': name files behind the pipeline, psa-run PIPELINE FILE ...", word[0], word[operand]);
     return 0;
 }
 
@@ -113,7 +115,8 @@ static int parse_pipeline(struct pipeline *pipeline, const char *p, struct psa_e
         int n = cut_command(&p, &out, word, WORDS_MAX - used);
 
         if (n < 0)
-            return psa_fail(error, PSA_EXIT_PERMANENT, "the pipeline has an open quote, or more than %d words", WORDS_MAX);
+            return psa_fail(error, PSA_EXIT_PERMANENT, "the pipeline has an open quote, or more than %d words",
+                            WORDS_MAX);
         if (pipeline->n == NODES_MAX)
             return psa_fail(error, PSA_EXIT_PERMANENT, "the pipeline has more than %d stages", NODES_MAX);
         pipeline->n++;
@@ -139,7 +142,8 @@ static int run(struct pipeline *pipeline, int argc, char **argv, struct psa_erro
         return error->status;
     }
     if (parse_pipeline(pipeline, argv[operand], error) != 0) return error->status;
-    return psa_chain_run("psa-run", pipeline->node, pipeline->n, &input, argv + operand + 1, (size_t)(argc - operand - 1));
+    return psa_chain_run("psa-run", pipeline->node, pipeline->n, &input, argv + operand + 1,
+                         (size_t)(argc - operand - 1));
 }
 
 int psa_run_main(int argc, char **argv)

@@ -37,12 +37,12 @@ struct alert_config {
 
 struct alert_slot {
     struct psa_slot slot;
-    uint64_t history;    /* the last counted records, newest in bit 0; 1: anomalous */
+    uint64_t history;             /* the last counted records, newest in bit 0; 1: anomalous */
     int64_t time_ns[HISTORY_MAX]; /* of the records in history; nothing while active */
-    int64_t normal_run;  /* normal records in a row */
-    int64_t since_ns;    /* of the oldest anomalous record that led to the event */
-    int64_t last_ns;     /* of the last line written for the event */
-    int64_t suppressed;  /* anomalous records since then */
+    int64_t normal_run;           /* normal records in a row */
+    int64_t since_ns;             /* of the oldest anomalous record that led to the event */
+    int64_t last_ns;              /* of the last line written for the event */
+    int64_t suppressed;           /* anomalous records since then */
     bool active;
     int64_t severity; /* the highest of the event */
 };
@@ -278,7 +278,8 @@ static uint64_t newest(const struct alert *alert, uint64_t history)
 }
 
 /* One more counted record in the history; its time too, as long as an event may begin with it. */
-static void remember(const struct alert *alert, struct alert_slot *slot, const struct psa_record *record, bool anomalous)
+static void remember(const struct alert *alert, struct alert_slot *slot, const struct psa_record *record,
+                     bool anomalous)
 {
     slot->history = slot->history << 1 | anomalous;
     if (slot->active) return;
@@ -406,8 +407,8 @@ static bool loaded_slot(struct psa_slot *base)
     return slot->severity >= INFO && slot->severity <= CRITICAL && slot->normal_run >= 0;
 }
 
-static const char *const saved_members[] = { "history", "time_ns", "normal_run", "since_ns", "last_ns", "suppressed",
-                                             "active", "severity", NULL };
+static const char *const saved_members[] = { "history",    "time_ns", "normal_run", "since_ns", "last_ns",
+                                             "suppressed", "active",  "severity",   NULL };
 static const struct psa_slot_type slot_type = { .size = sizeof(struct alert_slot),
                                                 .save = save_slot,
                                                 .load = load_slot,

@@ -23,7 +23,7 @@
 enum {
     FEATURES_MAX = 32,
     LENGTHS_MAX = 16,
-    PLANS_MAX = 16,       /* window lengths whose transforms are kept ready */
+    PLANS_MAX = 16,        /* window lengths whose transforms are kept ready */
     FIELD_NAMES_MAX = 4096 /* field names whose feature names are kept ready */
 };
 
@@ -106,9 +106,15 @@ static double max_of(const struct view *view)
 
 /* The definitions stand with the functions in dsp/. */
 static const struct feature registry[] = {
-    { "rms", rms_of, false },   { "kurtosis", kurtosis_of, false },     { "spectral_energy", spectral_energy_of, true },
-    { "zcr", zcr_of, false },   { "moving_avg", moving_avg_of, false }, { "ptp", ptp_of, false },
-    { "mean", mean_of, false }, { "std", std_of, false },               { "min", min_of, false },
+    { "rms", rms_of, false },
+    { "kurtosis", kurtosis_of, false },
+    { "spectral_energy", spectral_energy_of, true },
+    { "zcr", zcr_of, false },
+    { "moving_avg", moving_avg_of, false },
+    { "ptp", ptp_of, false },
+    { "mean", mean_of, false },
+    { "std", std_of, false },
+    { "min", min_of, false },
     { "max", max_of, false },
 };
 
@@ -423,7 +429,8 @@ static int push_window(struct psa_node *node, struct psa_record *record, struct 
     if (ok) shade(features, n_made);
     if (record->has_time) ok = ok && psa_record_set_time(record, last_time(record, longest)) == 0;
     psa_record_unset(record, PSA_M_RATE_HZ);
-    if (!ok || psa_record_replace_fields(record, features->made, n_made) != 0) return psa_fail_memory(error, "computing features");
+    if (!ok || psa_record_replace_fields(record, features->made, n_made) != 0)
+        return psa_fail_memory(error, "computing features");
     return 0;
 }
 
@@ -517,7 +524,8 @@ static int roll_record(struct psa_node *node, struct rolling_slot *slot, struct 
     }
     for (size_t i = 0; i < slot->schema.n && ok; i++) ok = roll(node, slot, i, &n_made);
     if (ok) shade(features, n_made);
-    if (!ok || psa_record_replace_fields(record, features->made, n_made) != 0) return psa_fail_memory(error, "computing features");
+    if (!ok || psa_record_replace_fields(record, features->made, n_made) != 0)
+        return psa_fail_memory(error, "computing features");
     return psa_pass(node, record, error);
 }
 
@@ -642,8 +650,8 @@ static int parse_features(struct features *features, const char *list, struct ps
         for (size_t i = 0; i < sizeof registry / sizeof *registry; i++)
             if (psa_str_eq(name, registry[i].name)) found = &registry[i];
         if (!found)
-            return psa_fail(error, PSA_EXIT_PERMANENT, "--features: there is no feature '%.*s'; see --help", (int)name.n,
-                            name.p);
+            return psa_fail(error, PSA_EXIT_PERMANENT, "--features: there is no feature '%.*s'; see --help",
+                            (int)name.n, name.p);
         for (size_t i = 0; i < features->n_feature; i++)
             if (features->feature[i] == found)
                 return psa_fail(error, PSA_EXIT_PERMANENT, "--features: '%s' stands there twice", found->name);
@@ -670,7 +678,8 @@ static int parse_rolling(struct features *features, const char *text, struct psa
             return psa_fail(error, PSA_EXIT_PERMANENT, "--rolling: there is no statistic '%.*s'; mean and std are",
                             (int)item.n, item.p);
         features->statistic[features->n_statistic++] = is_mean ? ROLLING_MEAN : ROLLING_STD;
-        if (features->n_statistic > 2 || (features->n_statistic == 2 && features->statistic[0] == features->statistic[1]))
+        if (features->n_statistic > 2 ||
+            (features->n_statistic == 2 && features->statistic[0] == features->statistic[1]))
             return psa_fail(error, PSA_EXIT_PERMANENT, "--rolling: a statistic stands there twice");
     }
     list = at + 1;
@@ -681,11 +690,12 @@ static int parse_rolling(struct features *features, const char *text, struct psa
         if (features->n_length == LENGTHS_MAX)
             return psa_fail(error, PSA_EXIT_PERMANENT, "--rolling: more than %d lengths", LENGTHS_MAX);
         if (!psa_int_parse(item.p, item.p + item.n, length) || *length < 1 || *length > 100000000)
-            return psa_fail(error, PSA_EXIT_PERMANENT, "--rolling: '%.*s' is no length from 1 to 100000000", (int)item.n,
-                            item.p);
+            return psa_fail(error, PSA_EXIT_PERMANENT, "--rolling: '%.*s' is no length from 1 to 100000000",
+                            (int)item.n, item.p);
         for (size_t i = 0; i < features->n_length; i++)
             if (features->length[i] == *length)
-                return psa_fail(error, PSA_EXIT_PERMANENT, "--rolling: the length %lld stands there twice", (long long)*length);
+                return psa_fail(error, PSA_EXIT_PERMANENT, "--rolling: the length %lld stands there twice",
+                                (long long)*length);
         features->n_length++;
     }
     if (!features->n_statistic || !features->n_length)
@@ -741,7 +751,8 @@ static bool load_windows(struct rolling_slot *slot, struct psa_json *in)
              load_numbers(in, &m2, &n_m2) && load_numbers(in, &back, &n_back) && !psa_json_next_item(in) &&
              n_mean == n_m2 &&
              psa_rolling_restore(&slot->rolling[i], (const double *)(const void *)mean.p,
-                                 (const double *)(const void *)m2.p, n_mean, (const double *)(const void *)back.p, n_back);
+                                 (const double *)(const void *)m2.p, n_mean, (const double *)(const void *)back.p,
+                                 n_back);
         i++;
     }
     ok = ok && i == slot->n_rolling;
@@ -755,7 +766,8 @@ static bool load_rolling(struct psa_slot *base, struct psa_str name, struct psa_
 {
     struct rolling_slot *slot = (struct rolling_slot *)base;
 
-    if (psa_str_eq(name, "fields")) return psa_schema_load(&slot->schema, in) && make_rolling(((struct psa_node *)slot->slot.owner)->state, slot);
+    if (psa_str_eq(name, "fields"))
+        return psa_schema_load(&slot->schema, in) && make_rolling(((struct psa_node *)slot->slot.owner)->state, slot);
     return psa_str_eq(name, "rolling") && load_windows(slot, in);
 }
 
@@ -775,7 +787,8 @@ static int open_features(struct psa_node *node, struct psa_error *error)
     features->names = psa_keyed_new(&names_type, FIELD_NAMES_MAX);
     if (!features->names) return psa_fail_memory(error, "starting");
     if (config->rolling && config->window.length.value)
-        return psa_fail(error, PSA_EXIT_PERMANENT, "--rolling works on readings and --length on windows; give one of them");
+        return psa_fail(error, PSA_EXIT_PERMANENT,
+                        "--rolling works on readings and --length on windows; give one of them");
     if (parse_features(features, config->features, error) != 0) return -1;
     if (config->rolling) return parse_rolling(features, config->rolling, error);
     return config->window.length.value ? open_inner(node, error) : 0;

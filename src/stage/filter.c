@@ -45,18 +45,18 @@ struct filter_config {
 struct filter_slot {
     struct psa_slot slot;
     struct psa_schema schema;
-    double rate_hz; /* 0: not known yet */
+    double rate_hz;      /* 0: not known yet */
     struct psa_sos *sos; /* [n_sos] */
     double *zi;          /* [2 n_sos] of a constant input of 1 */
     size_t n_sos;
-    double *z;     /* [n_sos][2][width], width = schema.n */
-    bool *started; /* [width] */
+    double *z;                /* [n_sos][2][width], width = schema.n */
+    bool *started;            /* [width] */
     struct psa_field **field; /* [width], of the record at hand */
     double *x;                /* [width] */
     double **block;           /* [width] filtered arrays */
     size_t *cap_block;
     bool has_block;
-    int64_t block_end_ns; /* where the last block ended */
+    int64_t block_end_ns;    /* where the last block ended */
     struct psa_record *held; /* [HELD_MAX] */
     size_t n_held;
 };
@@ -74,7 +74,8 @@ static int take_cutoff(void *config, const struct psa_option *option, const char
     struct operation operation = { option->name[0] == 'l' ? PSA_LOWPASS : PSA_HIGHPASS, 0, 0 };
 
     if (psa_parse_rate(value, option->name, &operation.low_hz, error) != 0) return -1;
-    if (!(operation.low_hz > 0)) return psa_fail(error, PSA_EXIT_PERMANENT, "--%s: '%s' must be above zero", option->name, value);
+    if (!(operation.low_hz > 0))
+        return psa_fail(error, PSA_EXIT_PERMANENT, "--%s: '%s' must be above zero", option->name, value);
     if (filter->n_operation == OPERATIONS_MAX)
         return psa_fail(error, PSA_EXIT_PERMANENT, "--%s: more than %d operations", option->name, OPERATIONS_MAX);
     filter->operation[filter->n_operation++] = operation;
@@ -89,7 +90,8 @@ static int take_band(void *config, const struct psa_option *option, const char *
     char low[64];
 
     if (!colon || (size_t)(colon - value) >= sizeof low)
-        return psa_fail(error, PSA_EXIT_PERMANENT, "--%s: '%s' is no band; write it like 10Hz:100Hz", option->name, value);
+        return psa_fail(error, PSA_EXIT_PERMANENT, "--%s: '%s' is no band; write it like 10Hz:100Hz", option->name,
+                        value);
     memcpy(low, value, (size_t)(colon - value));
     low[colon - value] = 0;
     if (psa_parse_rate(low, option->name, &operation.low_hz, error) != 0 ||
@@ -109,11 +111,7 @@ static const struct psa_option options[] = {
       .metavar = "HZ",
       .take = take_cutoff,
       .help = "Butterworth low-pass with its -3 dB point at HZ" },
-    { .name = "highpass",
-      .type = PSA_OPT_CALL,
-      .metavar = "HZ",
-      .take = take_cutoff,
-      .help = "Butterworth high-pass" },
+    { .name = "highpass", .type = PSA_OPT_CALL, .metavar = "HZ", .take = take_cutoff, .help = "Butterworth high-pass" },
     { .name = "bandpass",
       .type = PSA_OPT_CALL,
       .metavar = "LOW:HIGH",
@@ -173,8 +171,8 @@ static int design(const struct filter_config *config, double rate_hz, struct psa
     for (size_t i = 0; i < config->n_operation; i++) {
         const struct operation *operation = &config->operation[i];
         double top = operation->high_hz > 0 ? operation->high_hz : operation->low_hz;
-        size_t n = psa_butter_design((int)config->order, operation->band, operation->low_hz, operation->high_hz, rate_hz,
-                                     sos + *n_sos);
+        size_t n = psa_butter_design((int)config->order, operation->band, operation->low_hz, operation->high_hz,
+                                     rate_hz, sos + *n_sos);
         char cutoff[PSA_NUMBER_MAX + 1] = { 0 };
 
         psa_number_format(top, cutoff);
@@ -182,9 +180,10 @@ static int design(const struct filter_config *config, double rate_hz, struct psa
             return psa_fail(error, PSA_EXIT_PERMANENT, "--%s: %s Hz is not below half the sampling rate of %s Hz",
                             band_name(operation->band), cutoff, rate);
         if (!psa_sos_stable(sos + *n_sos, n))
-            return psa_fail(error, PSA_EXIT_PERMANENT,
-                            "--%s: order %lld at %s Hz is not stable at %s Hz sampling; lower the order or resample first",
-                            band_name(operation->band), (long long)config->order, cutoff, rate);
+            return psa_fail(
+                error, PSA_EXIT_PERMANENT,
+                "--%s: order %lld at %s Hz is not stable at %s Hz sampling; lower the order or resample first",
+                band_name(operation->band), (long long)config->order, cutoff, rate);
         *n_sos += n;
     }
     return 0;
@@ -564,7 +563,8 @@ static int open_filter(struct psa_node *node, struct psa_error *error)
     size_t n;
 
     if (!config->n_operation)
-        return psa_fail(error, PSA_EXIT_PERMANENT, "no filter named; give --lowpass, --highpass, --bandpass or --bandstop");
+        return psa_fail(error, PSA_EXIT_PERMANENT,
+                        "no filter named; give --lowpass, --highpass, --bandpass or --bandstop");
     if (strcmp(config->start, "steady") != 0 && strcmp(config->start, "zero") != 0)
         return psa_fail(error, PSA_EXIT_PERMANENT, "--start: '%s' is neither steady nor zero", config->start);
     if (config->rate_hz > 0 && design(config, config->rate_hz, sos, &n, error) != 0) return -1;
@@ -653,7 +653,8 @@ static int push(struct psa_node *node, struct psa_record *record, struct psa_err
 
     if (status != 0 || !base) return status;
     slot = (struct filter_slot *)base;
-    if (slot->schema.n == 0 && (!psa_schema_learn(&slot->schema, record, PSA_SAMPLES, config->fields) || !make_channels(slot)))
+    if (slot->schema.n == 0 &&
+        (!psa_schema_learn(&slot->schema, record, PSA_SAMPLES, config->fields) || !make_channels(slot)))
         return psa_fail_memory(error, "opening a key");
     psa_schema_map(&slot->schema, record, slot->field, &extra);
     if (extra && psa_glob_match(config->fields, extra->name))
@@ -688,8 +689,8 @@ static int finish(struct psa_node *node, struct psa_error *error)
     const struct filter *filter = node->state;
 
     if (!filter->matched && node->stats.passed)
-        psa_say(node, "no_match", "nothing was filtered: no number field %s%s", config->fields ? "matches --fields " : "came",
-                config->fields ? config->fields : "");
+        psa_say(node, "no_match", "nothing was filtered: no number field %s%s",
+                config->fields ? "matches --fields " : "came", config->fields ? config->fields : "");
     for (struct psa_slot *base = psa_keyed_next(node->keyed, NULL); base; base = psa_keyed_next(node->keyed, base)) {
         struct filter_slot *slot = (struct filter_slot *)base;
 

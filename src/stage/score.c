@@ -592,8 +592,7 @@ static int score_push(struct psa_node *node, struct psa_record *record, struct p
     bool known = score->has_model ? psa_record_field(record, score->model.feature[0], 0) != NULL
                                   : psa_keyed_peek(node->keyed, psa_node_key(node, record)) != NULL;
 
-    if (!is_usable(record, &array) && array != NULL)
-        return reject_array(node, record, array->name, error);
+    if (!is_usable(record, &array) && array != NULL) return reject_array(node, record, array->name, error);
     if (!known && !is_usable(record, &array))
         return psa_reject(node, record, "no_fields", error, "no number field to score; skipped");
     return score->has_model ? push_model(node, record, error) : push_ecod(node, record, error);

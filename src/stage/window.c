@@ -13,21 +13,21 @@
 #include "core/record.h"
 #include "stage/labels.h"
 #include "stage/slot.h"
-#include "stage/window.h"
 #include "stage/stages.h"
+#include "stage/window.h"
 
 enum { FIRST_SAMPLES = 128 };
 
 /* Labels that a run of consecutive samples shares. */
 struct label_run {
-    uint64_t first; /* number of its first sample in the key */
+    uint64_t first;      /* number of its first sample in the key */
     struct psa_str text; /* NULL: the samples have none */
 };
 
 struct window_slot {
     struct psa_slot slot;
     struct psa_schema schema;
-    struct psa_str *key; /* [schema.n] `,"name":` */
+    struct psa_str *key;      /* [schema.n] `,"name":` */
     struct psa_field **field; /* [schema.n] of the record at hand */
     double *row;              /* [schema.n][cap] */
     int64_t *time_ns;         /* [cap] */
@@ -38,8 +38,8 @@ struct window_slot {
     bool open;                /* start_ns and last_ns are set */
     int64_t last_ns;          /* of the newest sample, held or not */
     uint64_t seq;
-    double rate_hz;              /* that the records carry, 0: none */
-    struct psa_record envelope;  /* the newest record without its fields */
+    double rate_hz;             /* that the records carry, 0: none */
+    struct psa_record envelope; /* the newest record without its fields */
     struct label_run *run;
     size_t n_run, cap_run;
 };
@@ -90,7 +90,8 @@ static const struct psa_option options[] = {
 int psa_window_check(struct psa_window_config *config, struct psa_error *error)
 {
     if (!config->length.value)
-        return psa_fail(error, PSA_EXIT_PERMANENT, "no window named; give --length, such as --length 1s or --length 100");
+        return psa_fail(error, PSA_EXIT_PERMANENT,
+                        "no window named; give --length, such as --length 1s or --length 100");
     if (!config->stride.value) config->stride = config->length;
     if (config->stride.by_count != config->length.by_count)
         return psa_fail(error, PSA_EXIT_PERMANENT, "--length and --stride must both be durations or both be counts");
@@ -527,12 +528,14 @@ static int put_samples(struct psa_node *node, struct window_slot *slot, struct p
     bool taken = false;
     char shown[128];
 
-    if (n == 0) return psa_reject(node, record, "blocks", error, "the fields are arrays of different lengths; rejected");
+    if (n == 0)
+        return psa_reject(node, record, "blocks", error, "the fields are arrays of different lengths; rejected");
     if (n > 1 && !(record->rate_hz > 0))
         return psa_reject(node, record, "no_rate", error, "a block of samples without rate_hz; rejected");
     if (n == 1 && slot->open && record->timestamp_ns < slot->last_ns)
         return psa_drop(node, "late", "%s: %lld ns older than the newest sample; dropped",
-                        psa_key_show(slot->slot.key, shown), (long long)psa_ns_since(slot->last_ns, record->timestamp_ns));
+                        psa_key_show(slot->slot.key, shown),
+                        (long long)psa_ns_since(slot->last_ns, record->timestamp_ns));
     psa_slot_advance(&slot->slot, record);
     for (size_t i = 0; i < n; i++) {
         int64_t ns = record->timestamp_ns;
@@ -733,7 +736,8 @@ static bool loaded_slot(struct psa_slot *base)
     return slot->open && slot->envelope.tail.p && slot->time_ns[slot->end - 1] <= slot->last_ns;
 }
 
-static const char *const saved_members[] = { "fields", "first", "seq", "skip", "rate_hz", "labels", "time_ns", "rows", NULL };
+static const char *const saved_members[] = { "fields", "first",   "seq",  "skip", "rate_hz",
+                                             "labels", "time_ns", "rows", NULL };
 static const struct psa_slot_type slot_type = { .size = sizeof(struct window_slot),
                                                 .drop = drop_slot,
                                                 .save = save_slot,

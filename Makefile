@@ -1,13 +1,13 @@
 # psa: predictive sensor analytics as small Unix filters. `make help` lists the targets.
 #
-# Objects, archives and tests go under $(B) (build/), programs into $(BIN) (bin/). Every room of src/ becomes one archive;
+# Objects, archives and tests go under $(B) (bin/build/), programs into $(BIN) (bin/). Every room of src/ becomes one archive;
 # every src/cmd/NAME.c becomes bin/NAME and links only the archive members it needs. New files need no change here.
 #
 #   make WERROR=0       warnings stay warnings
 #   make V=1            show the commands
 #   make OPT=-O0        another optimisation
 
-B   ?= build
+B   ?= bin/build
 BIN ?= bin
 OPT ?= -O2
 WERROR ?= 1
@@ -117,8 +117,8 @@ $(B)/fuzz/%: $(B)/obj/tests/fuzz/%.o $(ARCHIVES)
 
 # Other builds of the same sources: gcc's sanitizers for units and programs, clang's for libFuzzer. Warnings are errors in
 # the main build only; instrumented code makes gcc and clang warn of what is not there.
-ASAN_BUILD = $(MAKE) --no-print-directory B=build/asan BIN=build/asan/bin OPT=-O1 WERROR=0 SANITIZE=address,undefined
-FUZZ_BUILD = $(MAKE) --no-print-directory B=build/fuzz BIN=build/fuzz/bin OPT=-O1 WERROR=0 CC=clang CXX=clang++ \
+ASAN_BUILD = $(MAKE) --no-print-directory B=bin/build/asan BIN=bin/build/asan/bin OPT=-O1 WERROR=0 SANITIZE=address,undefined
+FUZZ_BUILD = $(MAKE) --no-print-directory B=bin/build/fuzz BIN=bin/build/fuzz/bin OPT=-O1 WERROR=0 CC=clang CXX=clang++ \
 	SANITIZE=fuzzer-no-link,address,undefined
 
 deps: ## install what building, running and testing need (Debian; elsewhere: name it)
@@ -135,7 +135,7 @@ test: ## every suite; ends with one line: N passed, N failed, N skipped
 
 check-asan: ## the unit tests and the program tests under AddressSanitizer and UBSan
 	+$(Q)$(ASAN_BUILD) programs units
-	$(Q)PSA_BIN=build/asan/bin tests/run.sh asan cli chain fault
+	$(Q)PSA_BIN=bin/build/asan/bin tests/run.sh asan cli chain fault
 
 check-valgrind: ## the unit tests under valgrind
 	$(Q)$(MAKE) --no-print-directory units
@@ -143,7 +143,7 @@ check-valgrind: ## the unit tests under valgrind
 
 fuzz: ## every libFuzzer target in turn, FUZZ_SECONDS (60) each
 	+$(Q)$(FUZZ_BUILD) fuzzers
-	$(Q)tests/fuzz/run.sh build/fuzz/fuzz $(FUZZ_SECONDS)
+	$(Q)tests/fuzz/run.sh bin/build/fuzz/fuzz $(FUZZ_SECONDS)
 
 bench: ## speed as a ratio to other tools in one run (installs miller)
 	$(Q)tests/deps.sh install build run bench
@@ -176,8 +176,8 @@ uninstall: ## remove what install put there
 	rm -f $(foreach page,$(MANUALS),$(DESTDIR)$(PREFIX)/share/man/man$(subst .,,$(suffix $(page)))/$(notdir $(page)))
 	rm -rf $(DESTDIR)$(PREFIX)/share/psa
 
-clean: ## remove bin/ and build/
-	rm -rf bin build
+clean: ## remove bin/
+	rm -rf bin
 
 help: ## this list
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24

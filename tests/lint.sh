@@ -26,7 +26,7 @@ mapfile -t pages < <(find man -name '*.[1-8]' | sort)
 
 tidy() {
     printf '%s\n' "${c_sources[@]}" |
-        xargs -P "$(nproc)" -n 4 sh -c 'clang-tidy --quiet "$@" -- -std=c11 -D_GNU_SOURCE -Isrc 2>/dev/null' tidy
+        xargs -P "$(nproc)" -n 4 sh -c 'clang-tidy --quiet --config-file=tests/lint/clang-tidy.yaml "$@" -- -std=c11 -D_GNU_SOURCE -Isrc 2>/dev/null' tidy
 }
 
 # One page's faults; STYLE messages about our own cross references to pages not installed are not faults.

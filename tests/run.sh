@@ -5,7 +5,7 @@
 #
 # A job is one test program or one test file; it prints TAP (https://testanything.org). Jobs run side by side, one a core;
 # a file that has the words "run alone" in a comment (it measures time) runs after the others, by itself. Every job's
-# output is kept in build/test-logs/. A failure is printed in full and the other jobs go on. A job that dies, or prints fewer results than it planned, has failed. The last
+# output is kept in bin/build/test-logs/. A failure is printed in full and the other jobs go on. A job that dies, or prints fewer results than it planned, has failed. The last
 # line is the sum: N passed, N failed, N skipped. Status 1 when anything failed or nothing passed.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
@@ -17,7 +17,7 @@ export CMOCKA_MESSAGE_OUTPUT=TAP
 export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=1} UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
 unset MAKEFLAGS MFLAGS MAKELEVEL NO_COLOR PSA_TEST_FILTER
 
-logs=$PSA_ROOT/build/test-logs
+logs=$PSA_ROOT/bin/build/test-logs
 cores=$(nproc 2>/dev/null || echo 2)
 job_seconds=${PSA_JOB_SECONDS:-240}
 passed=0 failed=0 skipped=0
@@ -146,7 +146,7 @@ suite_fuzz() {
     build test-fuzzers
     for target in tests/fuzz/fuzz_*.c; do
         target=$(basename "$target" .c)
-        add "fuzz/$target" "tests/fuzz/$target.c" "tests/fuzz/run.sh build/fuzz/fuzz ${FUZZ_SECONDS:-5} $target"
+        add "fuzz/$target" "tests/fuzz/$target.c" "tests/fuzz/run.sh bin/build/fuzz/fuzz ${FUZZ_SECONDS:-5} $target"
     done
 }
 
@@ -160,14 +160,14 @@ suite_man() {
 run_suite() {
     case $1 in
     lint) suite_lint ;;
-    unit) suite_units unit build ;;
+    unit) suite_units unit bin/build ;;
     asan)
         build test-asan
-        suite_units asan build/asan
+        suite_units asan bin/build/asan
         ;;
     valgrind)
         if command -v valgrind >/dev/null; then
-            suite_units valgrind 'valgrind -q --error-exitcode=9 --leak-check=full --trace-children=no build'
+            suite_units valgrind 'valgrind -q --error-exitcode=9 --leak-check=full --trace-children=no bin/build'
         else
             skip_suite valgrind 'valgrind is missing'
         fi
@@ -184,10 +184,10 @@ run_suite() {
 
 rm -rf "$logs"
 mkdir -p "$logs"
-# A locale with a decimal comma, for the tests that LC_ALL changes no number: LOCPATH=build/locale LC_ALL=de_DE.UTF-8.
-if [ ! -d build/locale/de_DE.UTF-8 ] && command -v localedef >/dev/null; then
-    mkdir -p build/locale
-    localedef -i de_DE -f UTF-8 build/locale/de_DE.UTF-8 2>"$logs/localedef.log" || true
+# A locale with a decimal comma, for the tests that LC_ALL changes no number: LOCPATH=bin/build/locale LC_ALL=de_DE.UTF-8.
+if [ ! -d bin/build/locale/de_DE.UTF-8 ] && command -v localedef >/dev/null; then
+    mkdir -p bin/build/locale
+    localedef -i de_DE -f UTF-8 bin/build/locale/de_DE.UTF-8 2>"$logs/localedef.log" || true
 fi
 suites=("$@")
 [ "$*" = all ] && suites=(unit asan lint cli chain fault man fuzz)

@@ -310,7 +310,7 @@ def checkpoints():
 
 
 def locale():
-    env = {"LOCPATH": os.path.abspath("build/locale"), "LC_ALL": "de_DE.UTF-8", "LC_NUMERIC": "de_DE.UTF-8", "LANG": "de_DE.UTF-8"}
+    env = {"LOCPATH": os.path.abspath("bin/build/locale"), "LC_ALL": "de_DE.UTF-8", "LC_NUMERIC": "de_DE.UTF-8", "LANG": "de_DE.UTF-8"}
     chain = words(chains()[0])
     check(psa("psa-run", chain, data=sim(), env=env) == psa("psa-run", chain, data=sim(), env={"LC_ALL": "C"}), "the locale changes bytes")
 

@@ -6,7 +6,7 @@
 # 3. They keep no static state: nothing writable in .data, .bss or thread-local storage.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
-build=${B:-build}
+build=${B:-bin/build}
 number=0 failed=0
 
 result() { # result "what" "faults": faults empty is a pass

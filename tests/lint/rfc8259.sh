@@ -6,4 +6,4 @@ if ! command -v python3 >/dev/null; then
     echo '1..0 # skip python3 is missing'
     exit 0
 fi
-"${B:-build}/tests/test_json" --table | python3 tests/unit/rfc8259_check.py
+"${B:-bin/build}/tests/test_json" --table | python3 tests/unit/rfc8259_check.py

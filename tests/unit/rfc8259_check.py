@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compare the verdicts of rfc8259_table.h with Python's json module.
 
-    build/tests/test_json --table | tests/unit/rfc8259_check.py
+    bin/build/tests/test_json --table | tests/unit/rfc8259_check.py
 
 Input: a line a row, "accepted(0|1) hex". Python is made strict: UTF-8 decoded strictly, NaN and Infinity refused. Output is
 TAP. KNOWN lists the texts on which Python and psa differ on purpose, each with its reason.

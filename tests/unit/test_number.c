@@ -350,13 +350,13 @@ static void parsing_takes_the_whole_text(void **state)
     assert_false(psa_number_parse(large, large + 5, &value));
 }
 
-/* LC_ALL cannot change a number. German writes 1,5; tests/run.sh compiles that locale into build/locale. */
+/* LC_ALL cannot change a number. German writes 1,5; tests/run.sh compiles that locale into bin/build/locale. */
 static void locale_changes_nothing(void **state)
 {
     bool finite;
 
     (void)state;
-    setenv("LOCPATH", "build/locale", 0);
+    setenv("LOCPATH", "bin/build/locale", 0);
     if (!setlocale(LC_ALL, "de_DE.UTF-8")) {
         print_message("the locale de_DE.UTF-8 is missing\n");
         skip();

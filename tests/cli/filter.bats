@@ -99,3 +99,29 @@ check() { "$PY" tests/cli/filter_check.py "$@"; }
     keep 0 "$BIN/psa-filter" --lowpass 10 --rate 100 <"$T/in"
     [ "$(wc -l <"$T/out")" -eq 3 ]
 }
+
+@test "a rejected record neither moves its stream's clock nor teaches it its fields" {
+    { record a '"x":"on"' 0 '"rate_hz":100' && record a '"x":1' 1 '"rate_hz":100' && record a '"x":"hot"' 9000 '"rate_hz":100' &&
+        record a '"x":1' 2 '"rate_hz":100'; } >"$T/in"
+    keep 0 "$BIN/psa-filter" --lowpass 1Hz --stats <"$T/in"
+    [ "$(wc -l <"$T/out")" -eq 3 ]
+    saying '"passed":3,'
+    saying '"rejected":{"type":1},"dropped":{},'
+}
+
+@test "another rate_hz designs the filter anew and says so; a rate that it cannot have is refused" {
+    { record a '"x":1' 1 '"rate_hz":100' && record a '"x":2' 2 '"rate_hz":100.5' && record a '"x":5' 3 '"rate_hz":50' &&
+        record a '"x":6' 4 '"rate_hz":15'; } >"$T/in"
+    keep 0 "$BIN/psa-filter" --lowpass 10Hz --stats <"$T/in"
+    said 'psa-filter: stdin:3: a: the sampling rate changed from 100 to 50 Hz; the filter starts anew'
+    saying 'psa-filter: stdin:4: a: --lowpass: 10 Hz is not below half the sampling rate of 15 Hz; rejected'
+    [ "$(sed -n 3p "$T/out" | jq .fields.x)" = 5 ] # from its steady state
+    saying '"noted":{"rate_changed":1}'
+}
+
+@test "records that wait for a rate when their stream is forgotten are accounted for" {
+    for i in 1 2 3 4; do record a '"x":1' "$i" && record b '"x":1' "$i"; done >"$T/in"
+    keep 0 "$BIN/psa-filter" --lowpass 1Hz --max-keys 1 --stats <"$T/in"
+    saying '"dropped":{"evicted":7}'
+    accounts "$T/err"
+}

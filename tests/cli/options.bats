@@ -65,3 +65,46 @@ FILTERS='psa-filter psa-window psa-features psa-score psa-alert psa-run'
     keep 0 env LOCPATH="$PWD/build/locale" LC_ALL=de_DE.UTF-8 "$BIN/psa-filter" --lowpass 10.5Hz --rate 0.1kHz <"$T/in"
     same "$T/out" <"$T/want"
 }
+
+@test "an option that would mean nothing is refused, not ignored" {
+    keep 2 "$BIN/psa-features" --stride 1s </dev/null
+    said 'psa-features: --stride means nothing without --length'
+    keep 2 "$BIN/psa-features" --rolling mean@3 --features rms </dev/null
+    said 'psa-features: --features means nothing beside --rolling'
+    keep 2 "$BIN/psa-score" --model x --warmup 5 </dev/null
+    said 'psa-score: --warmup means nothing beside --model'
+    keep 2 "$BIN/psa-window" --length 5 --state-every 1s </dev/null
+    said 'psa-window: --state-every means nothing without --state'
+    keep 2 "$BIN/psa-run" "psa-window --length 5 --state $T/s | psa-features | psa-alert --state $T/s" </dev/null
+    saying 'is given to two stages'
+}
+
+@test "a state knows options by their value, not by their spelling" {
+    record a '"x":1' 1 >"$T/in"
+    keep 0 "$BIN/psa-window" --length 1s --state "$T/state" <"$T/in"
+    record a '"x":2' 2 >"$T/in"
+    keep 0 "$BIN/psa-window" --length 1000ms --state "$T/state" <"$T/in"
+}
+
+@test "--key sees a field as it is now, in a pipe and fused" {
+    for i in 1 2 3; do record a "\"m\":$i" "$i"; done >"$T/in"
+    keep 0 "$BIN/psa-features" --rolling mean@1 <"$T/in"
+    mv "$T/out" "$T/half"
+    keep 0 "$BIN/psa-score" --ecod --key fields.m_mean_1 --stats <"$T/half"
+    mv "$T/out" "$T/piped"
+    saying '"keys":3'
+    keep 0 "$BIN/psa-run" 'psa-features --rolling mean@1 | psa-score --ecod --key fields.m_mean_1' <"$T/in"
+    cmp "$T/out" "$T/piped"
+}
+
+@test "--state-every saves also while input never waits" {
+    mkfifo "$T/fifo"
+    "$BIN/psa-sim" --duration 0 --no-labels >"$T/fifo" 2>/dev/null &
+    source=$!
+    "$BIN/psa-window" --length 1s --state "$T/state" --state-every 50ms <"$T/fifo" >/dev/null 2>&1 &
+    filter=$!
+    until [ -s "$T/state" ]; do kill -0 "$filter"; done # busy throughout: psa-sim does not wait either
+    kill -KILL "$filter" "$source"
+    wait "$filter" "$source" || true
+    grep -q '"psa_state":1' "$T/state"
+}

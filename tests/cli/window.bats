@@ -103,3 +103,38 @@ null' ]
         [ "$length" = 1.5 ] || keep 2 "$BIN/psa-window" --length "$length" </dev/null
     done
 }
+
+@test "label names may hold dots, and one that only a middle sample has is kept" {
+    { record a '"x":1' 0 '"labels":{"a.b":0}' && record a '"x":1' 1 '"labels":{"a.b":1,"why":"knock"}' &&
+        record a '"x":1' 2 '"labels":{"a.b":0}' && record a '"x":1' 3 '"labels":{"a.b":0,"c":2}' &&
+        record a '"x":1' 4 '"labels":{"a.b":0}'; } >"$T/in"
+    keep 0 "$BIN/psa-window" --length 5 <"$T/in"
+    [ "$(jq -c .labels "$T/out")" = '{"a.b":1,"why":"knock","c":2}' ] || [ "$(jq -cS .labels "$T/out")" = '{"a.b":1,"c":2,"why":"knock"}' ]
+}
+
+@test "where samples are missing from records that tell their rate, last_ns says when the last one was" {
+    for i in 0 1 2 8 9; do record a '"x":1' "${i}0000000" '"rate_hz":100'; done >"$T/in"
+    record a '"x":1' 200000000 '"rate_hz":100' >>"$T/in"
+    keep 0 "$BIN/psa-window" --length 100ms <"$T/in"
+    [ "$(head -n 1 "$T/out" | jq -c '[.rate_hz, .window.last_ns]')" = '[100,90000000]' ]
+    mv "$T/out" "$T/windows"
+    keep 0 "$BIN/psa-features" --features mean <"$T/windows"
+    [ "$(head -n 1 "$T/out" | jq .timestamp_ns)" = 90000000 ]
+}
+
+@test "a state that holds no sample yet can be loaded" {
+    record a '"x":"on"' 1 >"$T/in"
+    record a '"x":[1,2]' 2 >>"$T/in"
+    keep 0 "$BIN/psa-window" --length 2 --state "$T/state" <"$T/in"
+    record a '"x":1' 3 >"$T/in"
+    keep 0 "$BIN/psa-window" --length 2 --state "$T/state" <"$T/in"
+}
+
+@test "a state that lacks a part is refused, not half used" {
+    record a '"x":1' 1 >"$T/in"
+    keep 0 "$BIN/psa-window" --length 2 --state "$T/state" <"$T/in"
+    sed 's/,"rows":\[\[1\]\]//' "$T/state" >"$T/less"
+    ! cmp -s "$T/state" "$T/less"
+    keep 2 "$BIN/psa-window" --length 2 --state "$T/less" <"$T/in"
+    saying 'a slot that lacks a member'
+}

@@ -41,7 +41,10 @@ static bool loaded(struct psa_slot *slot)
     return ((struct counter *)slot)->n >= 0;
 }
 
-static const struct psa_slot_type type = { sizeof(struct counter), drop, save, load, loaded };
+static const char *const saved_members[] = { "n", NULL };
+static const struct psa_slot_type type = {
+    .size = sizeof(struct counter), .drop = drop, .save = save, .load = load, .loaded = loaded, .needs = saved_members
+};
 
 static struct counter *get(struct psa_keyed *keyed, const char *key, bool *fresh, bool *evicted)
 {
@@ -199,6 +202,7 @@ static void damaged_states_are_refused(void **state)
                                        "[{\"key\":\"a\",\"newest_ns\":\"x\"}]",
                                        "[{\"key\":\"a\"",
                                        "[{\"key\":\"a\"},]",
+                                       "[{\"key\":\"a\"}]", /* not whole: it lacks n */
                                        "[1]" };
 
     (void)state;

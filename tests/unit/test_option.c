@@ -225,8 +225,12 @@ static void canonical_text_tells_configurations_apart(void **state)
     assert_int_equal(PARSE("-n", "4", "-v", "--gain", "0.25", "file"), 0);
     second = strndup(canonical.p, canonical.n);
     assert_string_equal(first, second); /* neither order nor options free of state count */
+    free(second);
+    assert_int_equal(PARSE("--gain", "25e-2", "-n", "4", "--wait", "0.25s"), 0);
+    second = strndup(canonical.p, canonical.n);
+    assert_string_equal(first, second); /* nor how a value is written */
     assert_non_null(strstr(first, "--count=4"));
-    assert_non_null(strstr(first, "--wait=250ms"));
+    assert_non_null(strstr(first, "--wait=250000000ns"));
     assert_null(strstr(first, "verbose"));
     free(second);
     assert_int_equal(PARSE("-n", "5", "--gain", "0.25"), 0);

@@ -206,7 +206,7 @@ int psa_options_default(const struct psa_option_set *set, size_t n_set, struct p
 /* Append the option with the value in force, so that 1s and 1000ms are the same. Calls and texts stand as typed. */
 static void note(struct psa_buf *canonical, const struct psa_option *option, const void *config, const char *text)
 {
-    const void *variable = config ? (const char *)config + option->offset : NULL;
+    const void *variable = (const char *)config + option->offset;
     const struct psa_span *span = variable;
 
     if (!canonical || option->free_of_state) return;
@@ -296,7 +296,7 @@ int psa_options_parse(const struct psa_option_set *set, size_t n_set, int argc, 
         if (store(merged.option[i], merged.config[i], optarg, error) != 0) return -1;
         used[i] = true;
         given[i] = optarg;
-        if (merged.option[i]->type == PSA_OPT_CALL) note(canonical, merged.option[i], NULL, optarg);
+        if (merged.option[i]->type == PSA_OPT_CALL) note(canonical, merged.option[i], merged.config[i], optarg);
     }
     *operand = optind;
     if (check_company(&merged, used, error) != 0) return -1;

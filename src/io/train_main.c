@@ -410,7 +410,7 @@ static float *scaled_rows(const struct train *train, const struct psa_scaler *sc
 {
     size_t n = train->schema.n;
     float *out = malloc(train->n_row * n * sizeof *out);
-    double *row = malloc(n * sizeof *row);
+    double *row = malloc((n + 1) * sizeof *row);
 
     for (size_t i = 0; out != NULL && row != NULL && i < train->n_row; i++) {
         psa_scaler_transform(scaler, train->rows + i * n, row);

@@ -240,6 +240,7 @@ static int set_rate(const struct filter_config *config, struct filter_slot *slot
     size_t n;
 
     if (design(config, rate_hz, sos, &n, error) != 0) return -1;
+    if (!n) return psa_fail(error, PSA_EXIT_PERMANENT, "no filter named");
     kept = realloc(slot->sos, n * sizeof *kept);
     if (kept) slot->sos = kept;
     zi = realloc(slot->zi, 2 * n * sizeof *zi);

@@ -32,7 +32,7 @@ tidy() {
 # One page's faults; STYLE messages about our own cross references to pages not installed are not faults.
 check_page() {
     local faults
-    faults=$(mandoc -T lint -W style "$@" 2>&1 | grep -vE 'referenced manual not found|operating system explicitly|outdated mandoc.db|possible typo in section name')
+    faults=$(mandoc -T lint -W style "$@" 2>/dev/null | grep -vE 'referenced manual not found|operating system explicitly|outdated mandoc.db|possible typo in section name')
     [ -z "$faults" ] || { printf '%s\n' "$faults"; return 1; }
 }
 

@@ -8,7 +8,8 @@
 #include <cmath>
 #include <cstring>
 
-namespace {
+namespace
+{
 
 /* 10^0 .. 10^22 are doubles without error, so with a mantissa below 2^53 one multiplication or division is correctly
  * rounded (Clinger 1990, "How to read floating point numbers accurately", the fast path). */

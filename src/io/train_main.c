@@ -409,7 +409,7 @@ static int judge_rows(const struct train *train, struct psa_model *model, const 
 static float *scaled_rows(const struct train *train, const struct psa_scaler *scaler)
 {
     size_t n = train->schema.n;
-    float *out = malloc(train->n_row * n * sizeof *out);
+    float *out = malloc((train->n_row * n + 1) * sizeof *out);
     double *row = malloc((n + 1) * sizeof *row);
 
     for (size_t i = 0; out != NULL && row != NULL && i < train->n_row; i++) {

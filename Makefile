@@ -9,7 +9,7 @@
 
 B   ?= bin/build
 BIN ?= bin
-OPT ?= -O2
+OPT ?= -O3
 WERROR ?= 1
 V ?= 0
 

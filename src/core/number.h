@@ -44,6 +44,13 @@ double psa_number_round(const char *p, const char *end, bool *finite);
 /* The byte behind the decimal digits that start at p. */
 const char *psa_digits_skip(const char *p, const char *end);
 
+/* The same as a string for a message: out ends in NUL, and is returned. */
+static inline const char *psa_number_text(double value, char out[PSA_NUMBER_MAX + 1])
+{
+    out[psa_number_format(value, out)] = 0;
+    return out;
+}
+
 #ifdef __cplusplus
 }
 #endif

@@ -120,11 +120,11 @@ int psa_parse_real(const char *text, const char *what, double *value, struct psa
 static int check_range(const struct psa_option *option, const char *what, const char *text, double value,
                        struct psa_error *error)
 {
-    char low[PSA_NUMBER_MAX + 1] = { 0 }, high[PSA_NUMBER_MAX + 1] = { 0 };
+    char low[PSA_NUMBER_MAX + 1], high[PSA_NUMBER_MAX + 1];
 
     if ((option->min == 0 && option->max == 0) || (value >= option->min && value <= option->max)) return 0;
-    psa_number_format(option->min, low);
-    psa_number_format(option->max, high);
+    psa_number_text(option->min, low);
+    psa_number_text(option->max, high);
     return psa_fail(error, PSA_EXIT_PERMANENT, "%s: '%s' is not within %s to %s%s", what, text, low, high,
                     option->type == PSA_OPT_DURATION ? " nanoseconds" : "");
 }

@@ -131,7 +131,8 @@ struct psa_moments psa_moments_of(const double *x, size_t n)
     double e = p.s1 / count, ee = e * e;
     double r2 = p.s2 / count, r3 = p.s3 / count, r4 = p.s4 / count;
     m.mean += e;
-    m.var = r2 > ee ? r2 - ee : 0.0;
+    if (!isfinite(r2)) r2 = NAN; /* the squares left the range of a double: there is no variance, rather than none */
+    m.var = r2 <= ee ? 0.0 : r2 - ee;
     m.std = sqrt(m.var);
 
     double floor_of_m2 = resolution * m.mean;

@@ -135,7 +135,9 @@ static int fill(struct psa_lines *lines, struct psa_error *error)
     if (make_room(lines, error) != 0) return -1;
     do n = read(lines->fd, lines->buffer + lines->end, READ_BYTES);
     while (n < 0 && errno == EINTR);
-    if (n < 0) return psa_fail(error, PSA_EXIT_RUNTIME, "%s: cannot read: %s", lines->name, strerror(errno));
+    if (n < 0)
+        return psa_fail(error, errno == EISDIR ? PSA_EXIT_PERMANENT : PSA_EXIT_RUNTIME, "%s: cannot read: %s",
+                        lines->name, strerror(errno));
     if (n == 0) lines->eof = true;
     lines->end += (size_t)n;
     lines->bytes += (uint64_t)n;

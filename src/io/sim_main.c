@@ -262,6 +262,7 @@ static int print_batch(struct run *run, struct psa_error *error)
     psa_buf_puts(out, "{\"sensor_batch\":[");
     const uint64_t count = run->config.count > 0 ? (uint64_t)run->config.count : UINT64_MAX;
     while (status == 0 && run->written < count && psa_sim_next(sim, &reading)) {
+        if (reading.sensor == 0 && psa_stop_asked()) break; /* between two entries */
         if (reading.sensor == 0) {
             psa_buf_puts(out, run->written > 0 ? ",{" : "{");
             psa_buf_member_int(out, "ts_ms", (reading.timestamp_ns - run->scene->start_ns) / 1000000);

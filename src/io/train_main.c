@@ -424,6 +424,24 @@ static float *scaled_rows(const struct train *train, const struct psa_scaler *sc
     return out;
 }
 
+/* A feature that never varied cannot tell a bad day; a model of such features alone could never alarm. */
+static int check_varied(struct train *train, const struct psa_model *model, struct psa_error *error)
+{
+    size_t constant = 0;
+
+    for (size_t j = 0; j < train->schema.n; j++) {
+        char text[300];
+
+        if (model->trained.low[j] < model->trained.high[j]) continue;
+        constant++;
+        snprintf(text, sizeof text, "fields.%.*s was constant; the model cannot judge by it",
+                 (int)(train->schema.name[j].n < 200 ? train->schema.name[j].n : 200), train->schema.name[j].p);
+        psa_report_say(&train->report, NAME, NULL, 0, "constant", text);
+    }
+    if (constant < train->schema.n) return 0;
+    return psa_fail(error, PSA_EXIT_PERMANENT, "every feature was constant; a model of them could never alarm");
+}
+
 static int make_model(struct train *train, struct psa_model *model, struct psa_error *error)
 {
     struct psa_iforest_training training = { (size_t)train->options.trees, (size_t)train->options.samples,
@@ -435,6 +453,7 @@ static int make_model(struct train *train, struct psa_model *model, struct psa_e
 
     if (psa_model_init(model, train->schema.name, n) != 0) return psa_fail_memory(error, "making the model");
     fill_training(train, model);
+    if (check_varied(train, model, error) != 0) return -1;
     if (psa_scaler_fit(&model->scaler, train->rows, train->n_row, n) != 0) return psa_fail_memory(error, "scaling");
     model->scaler.identity = !train->scale;
     rows = scaled_rows(train, &model->scaler);
@@ -448,8 +467,19 @@ static int make_model(struct train *train, struct psa_model *model, struct psa_e
     return status;
 }
 
+/* Would psa-score take this model? */
+static bool reads_back(struct psa_str text, struct psa_error *error)
+{
+    struct psa_model model;
+
+    if (psa_model_read(&model, text, error) != 0) return false;
+    psa_model_free(&model);
+    return true;
+}
+
 static int write_model(const struct train *train, struct psa_model *model, struct psa_error *error)
 {
+    struct psa_error inner = { 0 };
     struct psa_writer out;
     struct psa_buf text = { 0 };
     int status;
@@ -457,6 +487,8 @@ static int write_model(const struct train *train, struct psa_model *model, struc
     psa_model_write(model, &text);
     if (text.failed) {
         status = psa_fail_memory(error, "writing the model");
+    } else if (!reads_back(psa_buf_str(&text), &inner)) {
+        status = psa_fail(error, PSA_EXIT_PERMANENT, "the values are too large to make a model of: %s", inner.text);
     } else if (train->options.output != NULL) {
         status = psa_file_replace(train->options.output, psa_buf_str(&text), error);
     } else {

@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -91,7 +92,7 @@ static int sync_folder_of(const char *path, struct psa_error *error)
     return status;
 }
 
-int psa_file_replace(const char *path, struct psa_str text, struct psa_error *error)
+static int replace_file(const char *path, struct psa_str text, struct psa_error *error)
 {
     char temporary[PATH_MAX];
     int fd, status;
@@ -112,6 +113,30 @@ int psa_file_replace(const char *path, struct psa_str text, struct psa_error *er
         return status;
     }
     return sync_folder_of(path, error);
+}
+
+/* A device or a FIFO is written to as it is: renaming over it would put a file in its place. */
+static int write_in_place(const char *path, struct psa_str text, struct psa_error *error)
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC), status;
+
+    if (fd < 0) return psa_fail(error, PSA_EXIT_RUNTIME, "%s: cannot open: %s", path, strerror(errno));
+    status = psa_write_all(fd, path, text.p, text.n, error);
+    if (close(fd) != 0 && status == 0)
+        status = psa_fail(error, PSA_EXIT_RUNTIME, "%s: cannot close: %s", path, strerror(errno));
+    return status;
+}
+
+int psa_file_replace(const char *path, struct psa_str text, struct psa_error *error)
+{
+    char target[PATH_MAX];
+    struct stat there;
+
+    if (stat(path, &there) == 0) {
+        if (!S_ISREG(there.st_mode)) return write_in_place(path, text, error);
+        if (realpath(path, target)) path = target; /* through a link: the link stays */
+    }
+    return replace_file(path, text, error);
 }
 
 int psa_file_read(const char *path, int64_t max_bytes, struct psa_buf *text, struct psa_error *error)

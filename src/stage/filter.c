@@ -164,18 +164,18 @@ static const char *band_name(enum psa_band band)
 static int design(const struct filter_config *config, double rate_hz, struct psa_sos *sos, size_t *n_sos,
                   struct psa_error *error)
 {
-    char rate[PSA_NUMBER_MAX + 1] = { 0 };
+    char rate[PSA_NUMBER_MAX + 1];
 
-    psa_number_format(rate_hz, rate);
+    psa_number_text(rate_hz, rate);
     *n_sos = 0;
     for (size_t i = 0; i < config->n_operation; i++) {
         const struct operation *operation = &config->operation[i];
         double top = operation->high_hz > 0 ? operation->high_hz : operation->low_hz;
         size_t n = psa_butter_design((int)config->order, operation->band, operation->low_hz, operation->high_hz,
                                      rate_hz, sos + *n_sos);
-        char cutoff[PSA_NUMBER_MAX + 1] = { 0 };
+        char cutoff[PSA_NUMBER_MAX + 1];
 
-        psa_number_format(top, cutoff);
+        psa_number_text(top, cutoff);
         if (n == 0)
             return psa_fail(error, PSA_EXIT_PERMANENT, "--%s: %s Hz is not below half the sampling rate of %s Hz",
                             band_name(operation->band), cutoff, rate);
@@ -283,9 +283,21 @@ static void start_channel(const struct filter *filter, struct filter_slot *slot,
     slot->started[channel] = true;
 }
 
-/* One sample of every channel that has one; the usual case is that all have. */
-static void filter_reading(const struct filter *filter, struct filter_slot *slot)
+/* A channel's output left the range of a double, and its state with it: it starts anew with the next sample. */
+static void restart_overflown(struct psa_node *node, struct filter_slot *slot, size_t channel)
 {
+    char shown[128];
+
+    slot->started[channel] = false;
+    psa_note(node, "overflow");
+    psa_say(node, "overflow", "%s: fields.%.*s left the range of a double; its filter starts anew",
+            psa_key_show(slot->slot.key, shown), (int)slot->schema.name[channel].n, slot->schema.name[channel].p);
+}
+
+/* One sample of every channel that has one; the usual case is that all have. */
+static void filter_reading(struct psa_node *node, struct filter_slot *slot)
+{
+    const struct filter *filter = node->state;
     size_t width = slot->schema.n, present = 0;
     double z[2 * SECTIONS_MAX];
 
@@ -297,7 +309,10 @@ static void filter_reading(const struct filter *filter, struct filter_slot *slot
     }
     if (present == width) {
         psa_sos_step_many(slot->sos, slot->n_sos, slot->z, slot->x, width);
-        for (size_t i = 0; i < width; i++) psa_field_set(slot->field[i], slot->x[i]);
+        for (size_t i = 0; i < width; i++) {
+            psa_field_set(slot->field[i], slot->x[i]);
+            if (!isfinite(slot->x[i])) restart_overflown(node, slot, i);
+        }
         return;
     }
     for (size_t i = 0; i < width; i++) {
@@ -306,11 +321,12 @@ static void filter_reading(const struct filter *filter, struct filter_slot *slot
         psa_sos_run(slot->sos, slot->n_sos, z, &slot->x[i], &slot->x[i], 1);
         move_channel(slot, i, z, false);
         psa_field_set(slot->field[i], slot->x[i]);
+        if (!isfinite(slot->x[i])) restart_overflown(node, slot, i);
     }
 }
 
 /* A block's array along its samples; missing ones stay missing and leave the state alone. */
-static int filter_array(const struct filter *filter, struct filter_slot *slot, size_t channel, struct psa_error *error)
+static int filter_array(struct psa_node *node, struct filter_slot *slot, size_t channel, struct psa_error *error)
 {
     struct psa_field *field = slot->field[channel];
     double z[2 * SECTIONS_MAX], *y;
@@ -329,11 +345,13 @@ static int filter_array(const struct filter *filter, struct filter_slot *slot, s
         y[i] = field->array[i];
         if (isnan(y[i])) continue;
         if (!slot->started[channel]) {
-            start_channel(filter, slot, channel, y[i]);
+            start_channel(node->state, slot, channel, y[i]);
             move_channel(slot, channel, z, true);
         }
         psa_sos_run(slot->sos, slot->n_sos, z, &y[i], &y[i], 1);
-        if (!isfinite(y[i])) y[i] = NAN; /* as it would leave a pipe */
+        if (isfinite(y[i])) continue;
+        y[i] = NAN; /* as it would leave a pipe */
+        restart_overflown(node, slot, channel);
     }
     move_channel(slot, channel, z, false);
     psa_field_set_array(field, y, n);
@@ -358,17 +376,16 @@ static void continue_or_restart(struct psa_node *node, struct filter_slot *slot,
 static int filter_record(struct psa_node *node, struct filter_slot *slot, struct psa_record *record,
                          struct psa_error *error)
 {
-    const struct filter *filter = node->state;
     size_t longest = 0;
 
-    filter_reading(filter, slot);
+    filter_reading(node, slot);
     for (size_t i = 0; i < slot->schema.n; i++)
         if (slot->field[i] && slot->field[i]->kind == PSA_ARRAY && slot->field[i]->n_array > longest)
             longest = slot->field[i]->n_array;
     if (!longest) return 0;
     continue_or_restart(node, slot, record, longest);
     for (size_t i = 0; i < slot->schema.n; i++)
-        if (slot->field[i] && slot->field[i]->kind == PSA_ARRAY && filter_array(filter, slot, i, error) != 0) return -1;
+        if (slot->field[i] && slot->field[i]->kind == PSA_ARRAY && filter_array(node, slot, i, error) != 0) return -1;
     return 0;
 }
 
@@ -402,11 +419,11 @@ static int release(struct psa_node *node, struct filter_slot *slot, double told_
     double interval_s = median_interval_s(slot), rate_hz = told_hz > 0 ? told_hz : interval_s > 0 ? 1 / interval_s : 0;
     struct psa_error why = { PSA_EXIT_PERMANENT, "the sampling rate cannot be measured; give --rate" };
     size_t n = slot->n_held;
-    char shown[128], rate[PSA_NUMBER_MAX + 1] = { 0 };
+    char shown[128], rate[PSA_NUMBER_MAX + 1];
 
     slot->n_held = 0;
     if (rate_hz > 0 && set_rate(node->config, slot, rate_hz, &why) == 0 && !(told_hz > 0)) {
-        psa_number_format(slot->rate_hz, rate);
+        psa_number_text(slot->rate_hz, rate);
         psa_say(node, "rate", "%s: sampled at %s Hz, measured over %zu intervals", psa_key_show(slot->slot.key, shown),
                 rate, n - 1);
     }
@@ -626,13 +643,13 @@ static int push_at_new_rate(struct psa_node *node, struct filter_slot *slot, str
 {
     double rate_hz = told_rate(node->config, record), old_hz = slot->rate_hz;
     struct psa_error why = { 0 };
-    char shown[128], old[PSA_NUMBER_MAX + 1] = { 0 }, new[PSA_NUMBER_MAX + 1] = { 0 };
+    char shown[128], old[PSA_NUMBER_MAX + 1], new[PSA_NUMBER_MAX + 1];
 
     if (set_rate(node->config, slot, rate_hz, &why) != 0)
         return psa_reject(node, record, "no_rate", error, "%s: %s; rejected", psa_key_show(slot->slot.key, shown),
                           why.text);
-    psa_number_format(old_hz, old);
-    psa_number_format(rate_hz, new);
+    psa_number_text(old_hz, old);
+    psa_number_text(rate_hz, new);
     psa_note(node, "rate_changed");
     psa_say(node, "rate_changed", "%s: the sampling rate changed from %s to %s Hz; the filter starts anew",
             psa_key_show(slot->slot.key, shown), old, new);

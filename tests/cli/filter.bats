@@ -125,3 +125,12 @@ check() { "$PY" tests/cli/filter_check.py "$@"; }
     saying '"dropped":{"evicted":7}'
     accounts "$T/err"
 }
+
+@test "a value that leaves the range of a double restarts its filter, and no later value is lost" {
+    { for i in 1 2 3; do record a '"x":1' "$i"; done && record a '"x":1.7e308' 4 && record a '"x":-1.7e308' 5 &&
+        for i in 6 7 8; do record a '"x":1' "$i"; done; } >"$T/in"
+    keep 0 "$BIN/psa-filter" --highpass 1Hz --rate 100Hz --stats <"$T/in"
+    saying 'fields.x left the range of a double; its filter starts anew'
+    [ "$(tail -n 1 "$T/out" | jq '.fields.x != null')" = true ]
+    saying '"noted":{"overflow":'
+}

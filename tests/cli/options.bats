@@ -108,3 +108,17 @@ FILTERS='psa-filter psa-window psa-features psa-score psa-alert psa-run'
     wait "$filter" "$source" || true
     grep -q '"psa_state":1' "$T/state"
 }
+
+@test "a file is replaced whole; a FIFO is written to and a link stays a link" {
+    mkfifo "$T/fifo"
+    cat "$T/fifo" >"$T/read" &
+    keep 0 "$BIN/psa-filter" --lowpass 1Hz --stats-file "$T/fifo" </dev/null
+    wait $!
+    [ -p "$T/fifo" ]
+    jq -e '.psa_stats == "psa-filter"' "$T/read"
+    ln -s target "$T/link"
+    echo old >"$T/target"
+    keep 0 "$BIN/psa-filter" --lowpass 1Hz --stats-file "$T/link" </dev/null
+    [ -L "$T/link" ]
+    jq -e '.psa_stats == "psa-filter"' "$T/target"
+}

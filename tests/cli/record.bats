@@ -71,7 +71,7 @@ END
     STATUS=2 pass "$T/one" "$T/none" "$T/one"
     same "$T/out" <"$T/one"
     said "psa-filter: $T/none: cannot open: No such file or directory"
-    STATUS=1 pass "$T"
+    STATUS=2 pass "$T"
     said "psa-filter: $T: cannot read: Is a directory"
 }
 

@@ -147,3 +147,16 @@ sim() { "$BIN/psa-sim" "$@"; }
     sim --help | grep -q -- '--no-faults'
     sim --version | grep -q '^psa-sim (psa) '
 }
+
+@test "--batch stops at a signal between two entries, its line whole" {
+    mkfifo "$T/fifo"
+    "$BIN/psa-sim" --batch --duration 0 >"$T/fifo" &
+    sim=$!
+    {
+        head -c 1000
+        kill -TERM "$sim"
+        cat
+    } <"$T/fifo" >"$T/out"
+    wait "$sim"
+    jq -e '.sensor_batch | length > 10' "$T/out"
+}

@@ -176,3 +176,15 @@ odd() { printf '{"sensor_id":"p","fields":{"rms":2,"kurtosis":40,"ptp":60},"time
     "$BIN/psa-train" isolation-forest -o "$T/model" "$T/in" 2>"$T/err"
     [ ! -s "$T/err" ]
 }
+
+@test "a model that could never alarm, or that psa-score could not read, is refused" {
+    for _ in 1 2 3; do echo '{"fields":{"a":1}}'; done >"$T/in"
+    run "$BIN/psa-train" isolation-forest --output "$T/model" "$T/in"
+    [ "$status" -eq 2 ]
+    [[ "$output" == *"fields.a was constant"*"could never alarm"* ]]
+    printf '{"fields":{"a":%s}}\n' 1 2 3 1e300 >"$T/in"
+    run "$BIN/psa-train" isolation-forest --output "$T/model" "$T/in"
+    [ "$status" -eq 2 ]
+    [[ "$output" == *"too large to make a model of"* ]]
+    [ ! -e "$T/model" ]
+}

@@ -1,9 +1,9 @@
 /*
  * chain.c - see chain.h.
  *
- * A state file is one JSON object: {"psa_state":1,"stage":NAME,"options":TEXT,"previous":ID,"state":VALUE}. It is valid
- * for a run if and only if version, stage and options are the run's own; otherwise it is refused, never half used.
- * `previous` is there once a checkpoint was kept: the last one before this state, to be removed after the next.
+ * A state file is one JSON object: {"psa_state":1,"stage":NAME,"options":TEXT,"kept":[ID,ID],"state":VALUE}. It is
+ * valid for a run if and only if version, stage and options are the run's own; otherwise it is refused, never half used.
+ * `kept` are the checkpoints that lay beside it when it was saved, older first, so that any run knows which to remove.
  */
 #include "core/chain.h"
 
@@ -165,7 +165,13 @@ int psa_node_state_text(struct psa_node *node, struct psa_buf *out, struct psa_e
     psa_buf_member_int(out, "psa_state", STATE_VERSION);
     psa_buf_member_text(out, "stage", psa_str_of(node->stage->name));
     psa_buf_member_text(out, "options", psa_buf_str(&node->canonical));
-    if (node->checkpoints[1][0]) psa_buf_member_text(out, "previous", psa_str_of(node->checkpoints[1]));
+    psa_buf_name(out, "kept");
+    psa_buf_puts(out, "[");
+    for (int i = 0; i < 2; i++) {
+        psa_buf_comma(out);
+        psa_buf_quote(out, psa_str_of(node->checkpoints[i]));
+    }
+    psa_buf_puts(out, "]");
     psa_buf_name(out, "state");
     if (psa_node_save_value(node, out, error) != 0) return -1;
     psa_buf_puts(out, "}\n");
@@ -180,6 +186,21 @@ static int refuse_state(const struct psa_node *node, const char *what, struct ps
                     "the state is of another %s: it was '%.*s', this is %s '%.*s'; move the file away to start afresh",
                     what, was.n < 300 ? (int)was.n : 300, was.p ? was.p : "", node->stage->name,
                     is.n < 300 ? (int)is.n : 300, is.p ? is.p : "");
+}
+
+/* The ids of the checkpoints that were kept when the state was saved, older first; "" is none. */
+static void load_kept(struct psa_node *node, struct psa_json *in)
+{
+    size_t n = 0;
+
+    psa_json_enter_array(in);
+    while (psa_json_next_item(in)) {
+        struct psa_str id = psa_json_text(in);
+
+        if (n < 2) snprintf(node->checkpoints[n], sizeof node->checkpoints[n], "%.*s", (int)id.n, id.p ? id.p : "");
+        n++;
+    }
+    if (n != 2) psa_json_refuse(in, "not two checkpoints kept");
 }
 
 static int load_members(struct psa_node *node, struct psa_json *in, struct psa_error *error)
@@ -202,9 +223,8 @@ static int load_members(struct psa_node *node, struct psa_json *in, struct psa_e
             if (!psa_str_is(text, psa_buf_str(&node->canonical)))
                 return refuse_state(node, "configuration", text, error);
             seen |= 4;
-        } else if (psa_str_eq(name, "previous")) {
-            text = psa_json_text(in);
-            snprintf(node->checkpoints[0], sizeof node->checkpoints[0], "%.*s", (int)text.n, text.p ? text.p : "");
+        } else if (psa_str_eq(name, "kept")) {
+            load_kept(node, in);
         } else if (psa_str_eq(name, "state") && seen == 7) {
             if (psa_node_load_value(node, in, error) != 0) return -1;
             seen |= 8;
@@ -286,6 +306,8 @@ static int restore(struct psa_node *node, const char *id, struct psa_error *erro
     close_stage(node);
     if (open_stage(node, error) != 0) return -1;
     if (load_file(node, path, true, error) != 0) return -1;
+    /* The state of ID was saved before ID itself was kept: what was the newest then comes before it now. */
+    memcpy(node->checkpoints[0], node->checkpoints[1], sizeof node->checkpoints[0]);
     snprintf(node->checkpoints[1], sizeof node->checkpoints[1], "%s", id);
     return 0;
 }

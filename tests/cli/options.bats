@@ -122,3 +122,16 @@ FILTERS='psa-filter psa-window psa-features psa-score psa-alert psa-run'
     [ -L "$T/link" ]
     jq -e '.psa_stats == "psa-filter"' "$T/target"
 }
+
+@test "the last two checkpoints are kept, over plain restarts and over restores" {
+    for i in 2 4 6; do
+        printf '{"psa":{"checkpoint":"%s"}}\n' "$i" "$((i + 1))" >"$T/in"
+        keep 0 "$BIN/psa-alert" --state "$T/s" <"$T/in"
+        [ "$(cd "$T" && echo s.*)" = "s.$i s.$((i + 1))" ]
+    done
+    for i in 7 8 9; do
+        printf '{"psa":{"restore":"%s"}}\n{"psa":{"checkpoint":"%s"}}\n' "$i" "$((i + 1))" >"$T/in"
+        keep 0 "$BIN/psa-alert" --state "$T/s" <"$T/in"
+        [ -e "$T/s.$i" ] && [ -e "$T/s.$((i + 1))" ] && [ ! -e "$T/s.$((i - 1))" ]
+    done
+}

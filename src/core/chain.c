@@ -365,68 +365,22 @@ struct psa_sink psa_node_sink(struct psa_node *node)
 
 /* ---- accounting ------------------------------------------------------------------------------------------------------------ */
 
-/* Reasons are string constants; beyond the table's size they are counted together as "other". */
-static void count_many(struct psa_reasons *reasons, const char *reason, uint64_t n)
-{
-    for (size_t i = 0; i < reasons->n; i++)
-        if (strcmp(reasons->of[i].reason, reason) == 0) {
-            reasons->of[i].n += n;
-            return;
-        }
-    if (reasons->n == PSA_REASONS_MAX) {
-        reasons->of[PSA_REASONS_MAX - 1].reason = "other";
-        reasons->of[PSA_REASONS_MAX - 1].n += n;
-        return;
-    }
-    reasons->of[reasons->n].reason = reason;
-    reasons->of[reasons->n++].n = n;
-}
-
-static void count(struct psa_reasons *reasons, const char *reason)
-{
-    count_many(reasons, reason, 1);
-}
-
-static void take_reasons(struct psa_reasons *to, struct psa_reasons *from)
-{
-    for (size_t i = 0; i < from->n; i++) count_many(to, from->of[i].reason, from->of[i].n);
-    from->n = 0;
-}
-
 void psa_node_take_counts(struct psa_node *node, struct psa_node *inner)
 {
     node->stats.absorbed += inner->stats.absorbed;
     node->stats.evicted_keys += inner->stats.evicted_keys;
     inner->stats.absorbed = inner->stats.evicted_keys = 0;
-    take_reasons(&node->stats.rejected, &inner->stats.rejected);
-    take_reasons(&node->stats.dropped, &inner->stats.dropped);
-    take_reasons(&node->stats.noted, &inner->stats.noted);
-}
-
-static void stats_reasons(struct psa_buf *out, const char *name, const struct psa_reasons *reasons)
-{
-    psa_buf_name(out, name);
-    psa_buf_puts(out, "{");
-    for (size_t i = 0; i < reasons->n; i++) psa_buf_member_int(out, reasons->of[i].reason, (int64_t)reasons->of[i].n);
-    psa_buf_puts(out, "}");
+    psa_count_take(&node->stats.rejected, &inner->stats.rejected);
+    psa_count_take(&node->stats.dropped, &inner->stats.dropped);
+    psa_count_take(&node->stats.noted, &inner->stats.noted);
 }
 
 void psa_node_stats(const struct psa_node *node, struct psa_buf *out)
 {
-    const struct psa_stats *stats = &node->stats;
-
-    psa_buf_puts(out, "{");
-    psa_buf_member_text(out, "psa_stats", psa_str_of(node->stage->name));
-    psa_buf_member_int(out, "in", (int64_t)stats->in);
-    psa_buf_member_int(out, "passed", (int64_t)stats->passed);
-    psa_buf_member_int(out, "emitted", (int64_t)stats->emitted);
-    psa_buf_member_int(out, "control", (int64_t)stats->control);
-    stats_reasons(out, "rejected", &stats->rejected);
-    stats_reasons(out, "dropped", &stats->dropped);
-    psa_buf_member_int(out, "absorbed", (int64_t)stats->absorbed);
+    psa_stats_put(out, node->stage->name, &node->stats);
     psa_buf_member_int(out, "keys", (int64_t)psa_node_keys(node));
-    psa_buf_member_int(out, "keys_evicted", (int64_t)stats->evicted_keys);
-    stats_reasons(out, "noted", &stats->noted);
+    psa_buf_member_int(out, "keys_evicted", (int64_t)node->stats.evicted_keys);
+    psa_reasons_put(out, "noted", &node->stats.noted);
     psa_buf_puts(out, "}\n");
 }
 
@@ -484,7 +438,7 @@ int psa_drop(struct psa_node *node, const char *reason, const char *format, ...)
 {
     va_list arguments;
 
-    count(&node->stats.dropped, reason);
+    psa_count(&node->stats.dropped, reason, 1);
     va_start(arguments, format);
     say_list(node, reason, format, arguments);
     va_end(arguments);
@@ -501,7 +455,7 @@ int psa_reject(struct psa_node *node, struct psa_record *record, const char *rea
 {
     va_list arguments;
 
-    count(&node->stats.rejected, reason);
+    psa_count(&node->stats.rejected, reason, 1);
     va_start(arguments, format);
     say_list(node, reason, format, arguments);
     va_end(arguments);
@@ -515,7 +469,7 @@ int psa_reject_held(struct psa_node *node, struct psa_record *record, const char
 
     if (node->stats.absorbed) {
         node->stats.absorbed--;
-        count(&node->stats.rejected, reason);
+        psa_count(&node->stats.rejected, reason, 1);
     } else {
         psa_note(node, "rejected_of_state"); /* it was counted as in by the run whose state this one loaded */
     }
@@ -529,7 +483,7 @@ void psa_lose_held(struct psa_node *node, size_t n, const char *reason)
 {
     for (; n && node->stats.absorbed; n--) {
         node->stats.absorbed--;
-        count(&node->stats.dropped, reason);
+        psa_count(&node->stats.dropped, reason, 1);
     }
 }
 
@@ -546,7 +500,7 @@ void psa_node_refuse(struct psa_node *node, const char *reason, const char *why)
 {
     node->stats.in++;
     node->line++;
-    count(&node->stats.rejected, reason);
+    psa_count(&node->stats.rejected, reason, 1);
     psa_say(node, reason, "%s; rejected", why);
 }
 
@@ -557,7 +511,7 @@ void psa_node_skip_line(struct psa_node *node)
 
 void psa_note(struct psa_node *node, const char *reason)
 {
-    count(&node->stats.noted, reason);
+    psa_count(&node->stats.noted, reason, 1);
 }
 
 struct psa_str psa_node_key(struct psa_node *node, struct psa_record *record)

@@ -5,6 +5,7 @@
 #ifndef PSA_CORE_CHAIN_H
 #define PSA_CORE_CHAIN_H
 
+#include "core/account.h"
 #include "core/buf.h"
 #include "core/option.h"
 #include "psa.h"
@@ -35,22 +36,6 @@ struct psa_node_options {
     const char *stats_file; /* --stats-file */
 };
 extern const struct psa_option psa_node_option_table[];
-
-/* A count by reason. Reasons are string constants; the table is small and fixed. */
-#define PSA_REASONS_MAX 16
-struct psa_reasons {
-    struct {
-        const char *reason;
-        uint64_t n;
-    } of[PSA_REASONS_MAX];
-    size_t n;
-};
-
-struct psa_stats {
-    uint64_t in, passed, emitted, absorbed, control, evicted_keys;
-    struct psa_reasons rejected, dropped;
-    struct psa_reasons noted; /* what happened to records that went on all the same: "unscored", "gap" */
-};
 
 struct psa_node {
     const struct psa_stage *stage;

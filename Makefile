@@ -23,6 +23,8 @@ FUZZ_SECONDS ?= 60
 PKG_CONFIG ?= pkg-config
 FFTW_CFLAGS := $(shell $(PKG_CONFIG) --cflags fftw3 2>/dev/null)
 FFTW_LIBS   := $(or $(shell $(PKG_CONFIG) --libs fftw3 2>/dev/null),-lfftw3)
+NET_CFLAGS  := $(shell $(PKG_CONFIG) --cflags libmosquitto libssl libcrypto libcurl 2>/dev/null)
+NET_LIBS    := $(or $(shell $(PKG_CONFIG) --libs libmosquitto libssl libcrypto libcurl 2>/dev/null),-lmosquitto -lssl -lcrypto -lcurl)
 CMOCKA_LIBS := $(or $(shell $(PKG_CONFIG) --libs cmocka 2>/dev/null),-lcmocka)
 
 WARN_ALL = -Wall -Wextra -Wshadow -Wvla $(if $(filter 1,$(WERROR)),-Werror)
@@ -31,12 +33,12 @@ WARN_SRC = -Wconversion -Wmissing-prototypes
 
 COMMON = -D_GNU_SOURCE $(OPT) -g -ffp-contract=off -fno-math-errno -ffunction-sections -fdata-sections \
 	$(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=all)
-C_FLAGS   = -std=c11 $(COMMON) $(WARN_C) -Isrc $(FFTW_CFLAGS) $(CFLAGS)
+C_FLAGS   = -std=c11 $(COMMON) $(WARN_C) -Isrc $(FFTW_CFLAGS) $(NET_CFLAGS) $(CFLAGS)
 CXX_FLAGS = -std=c++17 $(COMMON) $(WARN_ALL) -fno-exceptions -fno-rtti -Isrc $(CXXFLAGS)
 # libstdc++ is linked in, so that no program needs libstdc++.so. Not under the sanitizers, which bring their own.
 LD_FLAGS  = -Wl,--as-needed $(if $(SANITIZE),-fsanitize=$(SANITIZE),-Wl,--gc-sections -static-libstdc++ -static-libgcc) \
 	$(LDFLAGS)
-LIBS      = $(FFTW_LIBS) -lm -lpthread
+LIBS      = $(FFTW_LIBS) $(NET_LIBS) -lm -lpthread
 
 Q = $(if $(filter 1,$(V)),,@)
 say = $(if $(filter 1,$(V)),@:,@printf '  %-4s %s\n' $(1) $@)
@@ -53,7 +55,8 @@ PROGRAMS = $(patsubst src/cmd/%.c,$(BIN)/%,$(wildcard src/cmd/*.c))
 UNITS    = $(patsubst tests/unit/%.c,$(B)/tests/%,$(wildcard tests/unit/test_*.c tests/unit/*/test_*.c))
 FUZZERS  = $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 MANUALS  = $(wildcard man/*.[1-8])
-PIPELINES = $(wildcard pipelines/*)
+PIPELINES = $(wildcard pipelines/*.sh)
+UNITFILES = $(wildcard pipelines/systemd/*.service pipelines/systemd/*.target pipelines/systemd/psa-.service.d/*.conf)
 
 .PHONY: all programs units fuzzers deps run test check-asan check-valgrind fuzz bench lint install uninstall clean help
 .SECONDARY:
@@ -168,13 +171,22 @@ install: all ## into PREFIX (/usr/local) under DESTDIR: programs, man pages, pip
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/psa/pipelines
 	install -m 755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin
 	$(if $(PIPELINES),install -m 755 $(PIPELINES) $(DESTDIR)$(PREFIX)/share/psa/pipelines)
+	install -d $(DESTDIR)$(PREFIX)/share/psa/pipelines/cron $(DESTDIR)$(PREFIX)/share/psa/examples \
+		$(DESTDIR)$(PREFIX)/lib/systemd/system/psa-.service.d $(DESTDIR)$(PREFIX)/lib/sysusers.d
+	install -m 755 $(wildcard pipelines/cron/*) $(DESTDIR)$(PREFIX)/share/psa/pipelines/cron
+	set -e; for unit in $(UNITFILES); do \
+		sed 's|/usr/local/|$(PREFIX)/|g' $$unit >$(DESTDIR)$(PREFIX)/lib/systemd/system/$${unit#pipelines/systemd/}; done
+	install -m 644 pipelines/systemd/psa.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/psa.conf
+	install -m 644 pipelines/systemd/edge.conf $(DESTDIR)$(PREFIX)/share/psa/examples
 	set -e; for page in $(MANUALS); do \
 		install -D -m 644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}; done
 
 uninstall: ## remove what install put there
 	rm -f $(patsubst $(BIN)/%,$(DESTDIR)$(PREFIX)/bin/%,$(PROGRAMS))
 	rm -f $(foreach page,$(MANUALS),$(DESTDIR)$(PREFIX)/share/man/man$(subst .,,$(suffix $(page)))/$(notdir $(page)))
-	rm -rf $(DESTDIR)$(PREFIX)/share/psa
+	rm -rf $(DESTDIR)$(PREFIX)/share/psa $(patsubst pipelines/systemd/%,$(DESTDIR)$(PREFIX)/lib/systemd/system/%,$(UNITFILES))
+	rm -f $(DESTDIR)$(PREFIX)/lib/sysusers.d/psa.conf
+	-rmdir $(DESTDIR)$(PREFIX)/lib/systemd/system/psa-.service.d 2>/dev/null
 
 clean: ## remove bin/
 	rm -rf bin

@@ -27,7 +27,8 @@ enum psa_exit {
     PSA_EXIT_OK = 0,
     PSA_EXIT_RUNTIME = 1,   /* I/O or the like: worth a restart */
     PSA_EXIT_PERMANENT = 2, /* usage, bad model: not worth a restart */
-    PSA_EXIT_REJECTED = 3   /* done, but some input was rejected and --strict was given */
+    PSA_EXIT_REJECTED = 3,  /* done, but some input was rejected and --strict was given */
+    PSA_EXIT_REFUSED = 4    /* the other side refused what a sink without --ack gave it */
 };
 
 /* A span of bytes owned by someone else; not ended by NUL. p == NULL means absent. */

@@ -10,11 +10,11 @@
 set -euo pipefail
 
 # Debian's names. libc6-dbg: valgrind cannot follow the C library without it. libclang-rt-dev: libFuzzer itself.
-build='g++ pkg-config libfftw3-dev'
+build='g++ pkg-config libfftw3-dev libmosquitto-dev libssl-dev libcurl4-openssl-dev'
 run='jq'
 lint='clang-format clang-tidy cppcheck shellcheck mandoc'
-test="libcmocka-dev bats jq valgrind libc6-dbg clang libclang-rt-dev locales python3 python3-scipy python3-sklearn $lint"
-bench='jq miller time'
+test="libcmocka-dev bats jq valgrind libc6-dbg clang libclang-rt-dev locales python3 python3-scipy python3-sklearn mosquitto mosquitto-clients openssl $lint"
+bench='jq miller time mosquitto mosquitto-clients'
 
 fail() {
     printf 'deps: %s\n' "$*" >&2
@@ -62,13 +62,16 @@ install_packages() {
 
 # Not Debian: look for the programs and headers themselves, so that a system that has them all goes on.
 missing_elsewhere() {
-    local set
+    local set library
     for set in "$@"; do
         case $set in
         build)
             command -v c++ >/dev/null || command -v g++ >/dev/null || printf 'a C++ compiler, '
             { ${PKG_CONFIG:-pkg-config} --exists fftw3 || [ -e /usr/include/fftw3.h ]; } 2>/dev/null ||
                 printf 'fftw3 (headers), '
+            for library in libmosquitto libssl libcurl; do
+                ${PKG_CONFIG:-pkg-config} --exists "$library" 2>/dev/null || printf '%s (headers), ' "$library"
+            done
             ;;
         run) command -v jq >/dev/null || printf 'jq, ' ;;
         test)

@@ -244,6 +244,7 @@ static int loop(struct run *run, struct psa_error *error)
             run->node->line = 0;
             break;
         case PSA_GOT_ERROR: return -1;
+        case PSA_GOT_NOTHING: break; /* never: this reader waits */
         case PSA_GOT_END:
             if (run->lines.unfinished)
                 psa_report_say(&run->report, run->name, run->lines.name, run->lines.number + 1, "stop",

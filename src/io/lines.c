@@ -15,6 +15,9 @@
 
 enum { READ_BYTES = 65536, MARK_BYTES = 3 };
 
+/* Why nothing was read: a signal asks to stop; with no_wait, there is nothing now. */
+enum { FILL_STOP = 1, FILL_NOTHING = 2 };
+
 static const char byte_order_mark[] = "\xef\xbb\xbf";
 
 void psa_lines_init(struct psa_lines *lines, char *const *file, size_t n_file, size_t max_line)
@@ -80,7 +83,20 @@ static int wake_timeout_ms(const struct psa_lines *lines)
     return ms < INT_MAX ? (int)ms : INT_MAX;
 }
 
-/* Wait until the input can be read, having called idle. 1: a signal asks to stop. */
+/* For an owner that does its own waiting. */
+static int look_for_input(struct psa_lines *lines, struct psa_error *error)
+{
+    struct pollfd watch = { lines->fd, POLLIN, 0 };
+    int ready;
+
+    if (psa_stop_asked()) return FILL_STOP;
+    do ready = poll(&watch, 1, 0);
+    while (ready < 0 && errno == EINTR);
+    if (ready < 0) return psa_fail(error, PSA_EXIT_RUNTIME, "%s: cannot poll: %s", lines->name, strerror(errno));
+    return ready > 0 ? 0 : FILL_NOTHING;
+}
+
+/* Wait until the input can be read, having called idle. FILL_STOP: a signal asks to stop. */
 static int wait_for_input(struct psa_lines *lines, struct psa_error *error)
 {
     struct pollfd watch[2] = { { lines->fd, POLLIN, 0 }, { psa_signals_fd(), POLLIN, 0 } };
@@ -92,7 +108,7 @@ static int wait_for_input(struct psa_lines *lines, struct psa_error *error)
 
         if (ready < 0 && errno != EINTR)
             return psa_fail(error, PSA_EXIT_RUNTIME, "%s: cannot poll: %s", lines->name, strerror(errno));
-        if (psa_stop_asked()) return 1;
+        if (psa_stop_asked()) return FILL_STOP;
         if (ready > 0 && watch[1].revents) {
             psa_signals_drain();
             if (lines->idle && lines->idle(lines->ctx, error) != 0) return -1;
@@ -125,11 +141,11 @@ static int make_room(struct psa_lines *lines, struct psa_error *error)
     return 0;
 }
 
-/* One read. 1: a signal asks to stop. At the end of the file sets eof. */
+/* One read. FILL_STOP, FILL_NOTHING: there was none. At the end of the file sets eof. */
 static int fill(struct psa_lines *lines, struct psa_error *error)
 {
     ssize_t n;
-    int status = wait_for_input(lines, error);
+    int status = lines->no_wait ? look_for_input(lines, error) : wait_for_input(lines, error);
 
     if (status != 0) return status;
     if (make_room(lines, error) != 0) return -1;
@@ -202,7 +218,8 @@ enum psa_lines_got psa_lines_next(struct psa_lines *lines, struct psa_str *line,
         }
         if (lines->end - lines->begin > lines->max_line + MARK_BYTES + 1) skip_held(lines); /* + 1: a CR */
         status = fill(lines, error);
-        if (status > 0) {
+        if (status == FILL_NOTHING) return PSA_GOT_NOTHING;
+        if (status == FILL_STOP) {
             lines->unfinished = lines->end > lines->begin;
             return PSA_GOT_END;
         }

@@ -16,6 +16,7 @@ enum psa_lines_got {
     PSA_GOT_LINE,
     PSA_GOT_TOO_LONG, /* a line above max_line; it was passed over, `skipped` says how long it was */
     PSA_GOT_FILE,     /* another file (or stdin) begins: name has changed, number starts again */
+    PSA_GOT_NOTHING,  /* only with no_wait: a read would block now; poll lines->fd and come again */
     PSA_GOT_END,      /* the end of the last file, or a signal asked to stop and all complete lines are handed out */
     PSA_GOT_ERROR
 };
@@ -26,6 +27,7 @@ struct psa_lines {
     size_t max_line;
     int (*idle)(void *ctx, struct psa_error *error); /* may be NULL */
     void *ctx;
+    bool no_wait;          /* never wait for input; the owner polls lines->fd and whatever else it waits for */
     int64_t wake_every_ns; /* call idle about that often, waiting or not; 0: only before a read that would block */
 
     const char *name; /* of the file at hand: "stdin" or as given */

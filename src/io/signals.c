@@ -17,7 +17,7 @@ static void on_signal(int number)
     int saved = errno;
 
     if (number == SIGUSR1) stats_asked = 1;
-    else stop_asked = 1;
+    else if (stop_asked < 100) stop_asked++;
     (void)!write(wake[1], "", 1); /* full means that the poll loop is woken already */
     errno = saved;
 }
@@ -71,6 +71,11 @@ void psa_signals_drain(void)
 bool psa_stop_asked(void)
 {
     return stop_asked != 0;
+}
+
+int psa_stops_asked(void)
+{
+    return stop_asked;
 }
 
 bool psa_stats_asked(void)

@@ -15,6 +15,8 @@ int psa_signals_install(struct psa_error *error);
 int psa_signals_fd(void);
 void psa_signals_drain(void);
 bool psa_stop_asked(void);
+/* How many times: who asks again wants it at once. */
+int psa_stops_asked(void);
 /* True once for each time SIGUSR1 came. */
 bool psa_stats_asked(void);
 /* End as SIGPIPE ends a program, also where it is ignored (systemd's IgnoreSIGPIPE=yes). */

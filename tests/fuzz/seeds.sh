@@ -61,3 +61,13 @@ save_state 3 psa-features --rolling mean,std@3,5
 save_state 4 psa-features --length 4 --stride 2
 save_state 5 psa-score --ecod --warmup 4 --horizon 6
 save_state 6 psa-alert --cooldown 50ms
+
+# ---- spool: a byte of choices, then cursor, dead letters and segments, a form feed behind each; blank CRCs are mended ----
+cursor='psa-spool-cursor 1 done=2 checkpoint=7 missing=0 damaged=1 expired=0 ########'
+for choices in '#' '3' '+' 'O' '0'; do
+    printf '%s%s\n\f2 5 ######## "no" {"x":2}\n9 - ######## "" 9\n\f1 1000 ######## {"x":1}\n2 - ######## {"x":2}\n3 1002 ######## a\n\f4 1003 ######## b\n\f8 9 ######## c\n' \
+        "$choices" "$cursor" | seed fuzz_spool "good-$choices"
+    printf '%sx\n\f2 5 ######## "no" {"x":2}\nbad\n9 - ######## "" 9\n9\f1 1 ######## a\n3 1 ######## b\n\n2 x ######## c\n3 1 ######## again\n5 1 ######## d\n5 1 ###\f4 1 ######## e\n4 1 11111111 f\f8 9 ######## g\n8' \
+        "$choices" | seed fuzz_spool "bad-$choices"
+    printf '%s%s' "$choices" "${cursor/done=2/done=18446744073709551614}" | seed fuzz_spool "last-$choices"
+done

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/wait.h>
@@ -18,16 +19,19 @@ static void close_one(int *fd)
     *fd = -1;
 }
 
-/* Between fork and exec: only what is safe there. */
+/* Between fork and exec. */
 static void become(char *const *argv, int in, int out)
 {
     static const int ours[] = { SIGTERM, SIGINT, SIGUSR1, SIGPIPE };
+    static const char *const private[] = { "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID" };
     sigset_t none;
 
     (void)setpgid(0, 0);
     for (size_t i = 0; i < sizeof ours / sizeof *ours; i++) signal(ours[i], SIG_DFL);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
+    /* What systemd told us is not for the sink. No other thread of ours touches the environment, so its lock is free. */
+    for (size_t i = 0; i < sizeof private / sizeof *private; i++) unsetenv(private[i]);
     if (dup2(in, STDIN_FILENO) >= 0 && dup2(out, STDOUT_FILENO) >= 0) execvp(argv[0], argv);
     dprintf(STDERR_FILENO, "psa-spool: '%s' cannot be run: %s\n", argv[0], strerror(errno));
     _exit(127);

@@ -290,16 +290,19 @@ static int loop(struct sink *sink, struct psa_error *error)
 
     for (;;) {
         int64_t wait_ns = INT64_MAX;
+        bool full;
 
-        if (read_lines(sink, error) != 0 || transport->work(sink->program->ctx, error) != 0) return -1;
+        if (read_lines(sink, error) != 0) return -1;
+        full = !psa_outbox_has_room(&sink->run.outbox);
+        if (transport->work(sink->program->ctx, error) != 0) return -1;
         if (psa_outbox_flush(&sink->run.outbox, error) != 0) return -1;
         if (sink->input.rejects && psa_writer_flush(&sink->rejects, error) != 0) return -1;
         if (sink->run.ending) {
             if (!sink->run.outbox.n || psa_stops_asked() > 1) return 0;
             wait_ns = sink->give_up_ns - sink->run.now_ns;
             if (wait_ns <= 0) return 0;
-        } else if (sink->lines.fd < 0) {
-            continue; /* between two files */
+        } else if (sink->lines.fd < 0 || (full && psa_outbox_has_room(&sink->run.outbox))) {
+            wait_ns = 0; /* between two files; or lines may lie in the reader's buffer, where no poll sees them */
         }
         if (wait_for_any(sink, wait_ns, error) != 0) return -1;
     }

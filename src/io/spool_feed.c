@@ -452,8 +452,12 @@ static int fill(struct psa_feed *feed, int64_t now_ns, struct psa_error *error)
         if (got != 0) break;
         give_record(feed, &record, now_ns);
     }
-    if (got < 0) say(feed, "read", why.text);
+    if (got < 0) {
+        say(feed, "read", why.text);
+        feed->peek_ns = now_ns + PEEK_NS;
+    }
     feed->caught_up = got > 0;
+    feed->more = got == 0;
     if (feed->caught_up && !feed->ledger.n && !feed->since)
         psa_spool_finish(feed->reader, psa_spool_looked_at(feed->reader)); /* too old, or missing: passed over */
     if (feed->child.in >= 0 && !feed->killing && checkpoint_is_due(feed, now_ns) &&
@@ -484,7 +488,7 @@ static void push(struct psa_feed *feed, int64_t now_ns)
             feed->progress_ns = now_ns;
         }
     }
-    if (feed->out_at == feed->out.n) feed->out.n = feed->out_at = 0;
+    feed->out.n = feed->out_at = 0;
 }
 
 /* ---- the turn -------------------------------------------------------------------------------------------------------- */
@@ -520,6 +524,9 @@ size_t psa_feed_watch(const struct psa_feed *feed, int64_t now_ns, struct pollfd
     } else if (feed->killing || feed->closing) {
         by_then(wait_ns, feed->kill_ns, now_ns);
     } else {
+        if (feed->more && may_give(feed) && feed->out_at == feed->out.n)
+            *wait_ns = 0; /* all was taken: there is more */
+        if (!feed->more && !feed->caught_up && may_give(feed)) by_then(wait_ns, feed->peek_ns, now_ns);
         if (feed->ledger.n) by_then(wait_ns, feed->progress_ns + feed->options->stall_ns, now_ns);
         if (feed->options->checkpoint && feed->since && !feed->asked)
             by_then(wait_ns, feed->asked_ns + feed->options->checkpoint_every_ns, now_ns);

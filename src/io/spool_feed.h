@@ -53,6 +53,7 @@ struct psa_feed {
     uint64_t committed_done; /* the cursor's, when it was last stored */
     uint64_t sent_seq;       /* given to this sink last */
     bool caught_up;          /* there was nothing more to read when last asked */
+    bool more;               /* the last turn ended before the records did */
     bool eager;              /* the owner: start the sink although there is nothing to send yet */
     bool input_ended;        /* the owner: nothing more will be put in */
     bool closing;            /* psa_feed_let_go */

@@ -11,8 +11,8 @@
 #include "core/time.h"
 
 enum {
-    GROUP_BYTES = 1048576,   /* a group this large is synced before --sync's time is over: it bounds memory */
-    UNTAKEN_BYTES = 4194304, /* and with this much not taken nothing more is read; both at most a segment */
+    GROUP_BYTES = 524288,    /* a group this large is synced before --sync's time is over: it bounds memory */
+    UNTAKEN_BYTES = 1048576, /* and with this much not taken nothing more is read; both at most a segment */
     TURN_BYTES = 131072      /* read in one go, then written, and the sink gets its turn */
 };
 

@@ -374,9 +374,6 @@ static int open_all(struct spool *spool, char *const *argv, int n, struct psa_er
     }
     spool->watchdog_ns = psa_notify_watchdog_ns();
     psa_notify("READY=1");
-    unsetenv("NOTIFY_SOCKET"); /* ours, not the sink's */
-    unsetenv("WATCHDOG_USEC");
-    unsetenv("WATCHDOG_PID");
     return 0;
 }
 

@@ -24,11 +24,11 @@ struct psa_disk {
     void *ctx;
     int (*open)(void *ctx, const char *point, const char *name, enum psa_disk_open how); /* a descriptor */
     void (*close)(void *ctx, int fd);
-    int64_t (*read)(void *ctx, int fd, int64_t offset, char *to, size_t n);                      /* bytes; 0 at the end */
-    int64_t (*write)(void *ctx, const char *point, int fd, const char *from, size_t n);          /* at the end; may be short */
+    int64_t (*read)(void *ctx, int fd, int64_t offset, char *to, size_t n);             /* bytes; 0 at the end */
+    int64_t (*write)(void *ctx, const char *point, int fd, const char *from, size_t n); /* at the end; may be short */
     int (*truncate)(void *ctx, const char *point, int fd, int64_t size);
-    int (*sync)(void *ctx, const char *point, int fd);  /* the file's content and size; from any thread */
-    int (*sync_folder)(void *ctx, const char *point);   /* the folder's entries; from any thread */
+    int (*sync)(void *ctx, const char *point, int fd); /* the file's content and size; from any thread */
+    int (*sync_folder)(void *ctx, const char *point);  /* the folder's entries; from any thread */
     int64_t (*size)(void *ctx, int fd);
     bool (*linked)(void *ctx, int fd); /* does the open file still have a name? */
     int (*rename)(void *ctx, const char *point, const char *from, const char *to);

@@ -1,18 +1,18 @@
 /*
  * reader.c - see reader.h.
  *
- * A pass begins at the oldest segment there is, since what is finished is unlinked, and goes through the segments in the order
- * of their names; finished records are passed over. That needs no knowledge of which segment holds which numbers, and it
- * finds records that stand in two segments wherever they survived.
+ * A pass begins at the oldest segment there is, since what is finished is unlinked, and goes through the segments in
+ * the order of their names; finished records are passed over. That needs no knowledge of which segment holds which
+ * numbers, and it finds records that stand in two segments wherever they survived.
  *
- * A segment is complete when a later one exists: the writer appends to its newest only. So the end of a segment is looked at
- * once more after a later one was seen, and only then left. A listing may show a new segment and not the one made just before
- * it; where a number would be missing, a second listing decides.
+ * A segment is complete when a later one exists: the writer appends to its newest only. So the end of a segment is
+ * looked at once more after a later one was seen, and only then left. A listing may show a new segment and not the
+ * one made just before it; where a number would be missing, a second listing decides.
  *
  * The totals in the cursor belong to the records up to `done`. What is passed over beyond it (numbers missing, damage,
- * expired records) is kept as a loss with the numbers it belongs to, and moves into the totals when `done` comes past it.
- * A later pass over the same records adds only what was no loss before; a restart finds what is beyond `done` again. Thus
- * nothing is counted twice.
+ * expired records) is kept as a loss with the numbers it belongs to, and moves into the totals when `done` comes past
+ * it. A later pass over the same records adds only what was no loss before; a restart finds what is beyond `done`
+ * again. Thus nothing is counted twice.
  */
 #include "spool/reader.h"
 
@@ -241,8 +241,8 @@ static int count_damaged(void *arg, const char *name, int64_t bytes)
     return 0;
 }
 
-/* Damage: set aside, and counted as past when number `to` is. 0, or -errno when it could not be set aside now and nothing has
- * been counted. */
+/* Damage: set aside, and counted as past when number `to` is. 0, or -errno when it could not be set aside now and
+ * nothing has been counted. */
 static int take_damage(struct psa_spool_reader *r, int64_t at, int64_t bytes, uint64_t to)
 {
     char name[PSA_SPOOL_NAME_MAX], text[SENTENCE];
@@ -353,7 +353,8 @@ static void unlink_finished(struct psa_spool_reader *r)
     r->n_passed = kept;
 }
 
-/* The current segment is read to its end, where `tail` bytes are no valid line, and the segment numbered `later` follows. */
+/* The current segment is read to its end, where `tail` bytes are no valid line, and the segment numbered `later`
+ * follows. */
 static int pass_segment(struct psa_spool_reader *r, int64_t tail, uint64_t later)
 {
     uint64_t last = r->in_segment;
@@ -405,13 +406,29 @@ static int at_end(struct psa_spool_reader *r, int64_t tail)
 
 /* ---- records ----------------------------------------------------------------------------------------------------- */
 
+/* After a failed sync the disk may hold a line and not the ones before it. Those that were taken are in the next
+ * segment then, named by the first of them; the line would hide them. 1: leave this segment for that one; 0; or
+ * -errno. */
+static int is_continued(struct psa_spool_reader *r, uint64_t seq)
+{
+    uint64_t later;
+    int result = 0;
+
+    if (seq > r->looked + 1) result = find_segment(r, r->segment + 1, &later);
+    if (result <= 0 || later > r->looked + 1) return result < 0 ? result : 0;
+    result = pass_segment(r, 0, later);
+    return result < 0 ? result : 1;
+}
+
 /* A valid line: 1 when it is a record to hand out, 0 when it is passed over, or -errno, and it will come again. */
 static int take_line(struct psa_spool_reader *r, int64_t now_ms)
 {
     const struct psa_spool_record *record = &r->scan.record;
-    bool counts = record->seq > r->looked;
+    bool counts = record->seq > r->looked && record->seq < UINT64_MAX; /* the writer ends before that one */
     bool expired = r->max_age_ms > 0 && record->taken_ms >= 0 && record->taken_ms < now_ms - r->max_age_ms;
+    int continued = counts ? is_continued(r, record->seq) : 0;
 
+    if (continued) return continued < 0 ? continued : 0;
     if (!room_for_losses(r)) return -ENOMEM;
     if (r->damage_bytes) {
         /* It took the place of the numbers between the two lines; where there are none it goes with the next record. */
@@ -575,7 +592,8 @@ int psa_spool_commit(struct psa_spool_reader *r, struct psa_error *error)
         result = store_cursor(r);
     }
     if (result < 0) {
-        /* The file may be of the new cursor and not on the disk, or not: it is written again, whatever it would hold. */
+        /* The file may be of the new cursor and not on the disk, or not: it is written again, whatever it would hold.
+         * */
         r->changed = true;
         return psa_fail(error, PSA_EXIT_RUNTIME, "cannot write the cursor: %s", strerror(-result));
     }

@@ -1,10 +1,11 @@
 /*
- * reader.h - the reading end of a spool. One at a time has the folder (reader.lock). The writer may be at work beside it,
- * in this process or another, appending and dropping old segments.
+ * reader.h - the reading end of a spool. One at a time has the folder (reader.lock). The writer may be at work beside
+ * it, in this process or another, appending and dropping old segments.
  *
- * It hands out the records that count (format.h) in order, from behind the cursor on. What was handed out is finished by the
- * caller in order; finishing is made durable by psa_spool_commit: cursor.tmp written, synced, renamed to cursor, the
- * folder synced, and only then segments unlinked whose records are all finished. The newest segment always stays.
+ * It hands out the records that count (format.h) in order, from behind the cursor on. What was handed out is finished
+ * by the caller in order; finishing is made durable by psa_spool_commit: cursor.tmp written, synced, renamed to
+ * cursor, the folder synced, and only then segments unlinked whose records are all finished. The newest segment
+ * always stays.
  *
  * A lost or damaged cursor is rebuilt from the oldest segment: duplicates rather than loss. Damage is set aside in a
  * file of its own before the cursor may pass it, and counted; sequence numbers that never come are counted as missing.
@@ -33,7 +34,7 @@ int psa_spool_next(struct psa_spool_reader *reader, int64_t now_ms, struct psa_s
 void psa_spool_rewind(struct psa_spool_reader *reader);
 
 /* Everything up to seq is finished: in memory only, until the commit. Also past records that were passed over: with the
- * caller having nothing unfinished, seq may be psa_spool_looked_at(). */
+ * caller having nothing unfinished, seq may be psa_spool_looked_at(). What is beyond that is not: seq is cut to it. */
 void psa_spool_finish(struct psa_spool_reader *reader, uint64_t seq);
 /* The last sequence number that was handed out or passed over. */
 uint64_t psa_spool_looked_at(const struct psa_spool_reader *reader);
@@ -44,7 +45,7 @@ void psa_spool_set_checkpoint(struct psa_spool_reader *reader, uint64_t id);
 int psa_spool_bury(struct psa_spool_reader *reader, const struct psa_spool_record *record, int64_t max_bytes,
                    struct psa_error *error);
 /* Make the cursor durable and unlink what is finished. On a full disk the reserve is given up for it. Does nothing when
- * nothing has changed. */
+ * nothing has changed, except for the first time: the cursor that was found may not be on the disk. */
 int psa_spool_commit(struct psa_spool_reader *reader, struct psa_error *error);
 
 struct psa_spool_cursor psa_spool_cursor_of(const struct psa_spool_reader *reader);

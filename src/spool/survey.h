@@ -14,18 +14,18 @@ enum psa_spool_cursor_state { PSA_SPOOL_CURSOR_GOOD, PSA_SPOOL_CURSOR_NONE, PSA_
 struct psa_spool_survey {
     struct psa_spool_cursor cursor; /* not GOOD: one before the oldest segment, where the reader would begin */
     enum psa_spool_cursor_state cursor_state;
-    uint64_t first, last;     /* sequence numbers of the records that count; 0: there are none */
-    uint64_t records;         /* that count */
-    uint64_t backlog;         /* of them not finished */
-    uint64_t repeated;        /* valid lines that do not count */
-    uint64_t missing;         /* unfinished sequence numbers that are not there */
+    uint64_t first, last;            /* sequence numbers of the records that count; 0: there are none */
+    uint64_t records;                /* that count */
+    uint64_t backlog;                /* of them not finished */
+    uint64_t repeated;               /* valid lines that do not count */
+    uint64_t missing;                /* unfinished sequence numbers that are not there */
     uint64_t damaged, damaged_bytes; /* stretches of damage now in the segments */
-    uint64_t torn_bytes;      /* torn tails */
-    uint64_t segments, bytes; /* of segments */
-    uint64_t dead, dead_damaged; /* valid lines of dead, and stretches of it that are none */
-    uint64_t set_aside;       /* .damaged files */
-    uint64_t strays;          /* files that are none of the spool's */
-    int64_t oldest_taken_ms;  /* of the backlog's first record; PSA_SPOOL_UNSYNCED when unknown or none */
+    uint64_t torn_bytes;             /* torn tails */
+    uint64_t segments, bytes;        /* of segments */
+    uint64_t dead, dead_damaged;     /* valid lines of dead, and stretches of it that are none */
+    uint64_t set_aside;              /* .damaged files */
+    uint64_t strays;                 /* files that are none of the spool's */
+    int64_t oldest_taken_ms;         /* of the backlog's first record; PSA_SPOOL_UNSYNCED when unknown or none */
 };
 
 /* `what` of a torn tail: a trace of a kill or a power cut, no damage. */

@@ -1,27 +1,30 @@
 /*
  * writer.c - see writer.h.
  *
- * What is guaranteed: a record that was taken is in a segment's file, on the disk, under a name that is on the disk; its
- * number was never given to another record, and no later step of the writer takes it away, except drop_oldest, which says so.
+ * What is guaranteed: a record that was taken is in a segment's file, on the disk, under a name that is on the disk;
+ * its number was never given to another record, and no later step of the writer takes it away, except drop_oldest,
+ * which says so.
  *
  * Why the order of the steps gives it:
  *
- *  1. Taken is only what was wholly written before a sync of its file that succeeded, followed, when the segment's entry
- *     may be new, by a sync of the folder that succeeded. After a restart every entry may be new: the process before may
- *     have been killed between creating a segment and syncing the folder.
- *  2. After a failed sync nothing is believed about that file's unsynced bytes. Everything untaken is still in memory and is
- *     written again, under the same numbers, into a new file. That file is a segment named by the first untaken record; when
- *     the failed segment has that very name, nothing in it is taken, and the new file is written beside it (segment.tmp)
- *     and renamed over it. So no line that a reader may have seen is ever taken out of its sight, and no number that it may
- *     have seen comes to mean another record.
- *  3. For the same reason a write that was cut short is not cut back: the file is left as it is and the write goes on where
- *     it stopped. The unfinished line is a torn tail to everybody until it is whole. Only recovery cuts a tail, when nobody
- *     is left who could finish it, and it looks at no valid line.
- *  4. A segment is synced before the next one is begun, so a segment's name says that all before it is on the disk. After a
- *     power cut no number is missing that is below a number that is there.
- *  5. Recovery goes on behind the cursor, behind every valid line of every segment and not before any segment's name: a
- *     number whose record was lost untaken but may have been finished, or seen, is not given again. (A power cut may lose an
- *     untaken record that only a reader that is gone as well has seen; its number may be given again.)
+ *  1. Taken is only what was wholly written before a sync of its file that succeeded, followed, when the segment's
+ *     entry may be new, by a sync of the folder that succeeded. After a restart every entry may be new: the process
+ *     before may have been killed between creating a segment and syncing the folder.
+ *  2. After a failed sync nothing is believed about that file's unsynced bytes. Everything untaken is still in memory
+ *     and is written again, under the same numbers, into a new file. That file is a segment named by the first
+ *     untaken record; when the failed segment has that very name, nothing in it is taken, and the new file is written
+ *     beside it (segment.tmp) and renamed over it. So no line that a reader may have seen is ever taken out of its
+ *     sight, and no number that it may have seen comes to mean another record.
+ *  3. For the same reason a write that was cut short is not cut back: the file is left as it is and the write goes on
+ *     where it stopped. The unfinished line is a torn tail to everybody until it is whole. Only recovery cuts a tail,
+ *     when nobody is left who could finish it, and it looks at no valid line.
+ *  4. A segment is synced before the next one is begun, so a segment's name says that all before it is on the disk.
+ *     After a power cut no number is missing that is below a number that is there.
+ *  5. A restart builds on nothing that a sync which failed before may have lost: the last segment is copied when it
+ *     is short (the copy synced before it takes the name), and otherwise left for a new one.
+ *  6. Recovery goes on behind the cursor, behind every valid line of every segment and not before any segment's name: a
+ *     number whose record was lost untaken but may have been finished, or seen, is not given again. (A power cut may
+ *     lose an untaken record that only a reader that is gone as well has seen; its number may be given again.)
  */
 #include "spool/writer.h"
 
@@ -39,6 +42,7 @@ enum {
     SEGMENT_MAX = 16 * 1024 * 1024, /* above it freeing is slow to show, and nothing is gained */
     SEGMENT_PARTS = 8,
     LINE_OVERHEAD = 2 * 21 + 9 + 1, /* SEQ, TAKEN and CRC with their spaces, LF, at most */
+    REWRITE_BYTES = 64 * 1024,      /* a segment longer than this is not written anew at a start but left */
     RESERVE_BYTES = 64 * 1024,      /* a cursor, the folder's growth, and file systems that count in large blocks */
     CURSOR_BYTES = 512,             /* longer than any valid cursor */
     TAIL_BYTES = 4096,              /* first look at a segment's end */
@@ -200,6 +204,20 @@ void psa_spool_writer_look(struct psa_spool_writer *w)
     }
 }
 
+/* Write n bytes: 0, or -errno with *written saying how far it came. */
+static int write_bytes(struct psa_spool_writer *w, int fd, const char *p, size_t n, size_t *written)
+{
+    for (*written = 0; *written < n;) {
+        int64_t some = w->disk->write(w->disk->ctx, "segment.write", fd, p + *written, n - *written);
+
+        if (some <= 0) return some < 0 ? (int)some : -EIO;
+        w->totals.writes++;
+        w->totals.bytes += (uint64_t)some;
+        *written += (size_t)some;
+    }
+    return 0;
+}
+
 /* ---- recovery ---------------------------------------------------------------------------------------------------- */
 
 /* The number of the last valid line among these bytes, which end where a file ends; 0: there is none. The first line is
@@ -224,8 +242,8 @@ static uint64_t last_number(const char *bytes, size_t n, bool whole)
     return 0;
 }
 
-/* The same of a whole segment. Only the segment behind may be begun before what stands at its end was taken, so its end is
- * all there is to look at; more of it when the end is damaged. 0 or -errno. */
+/* The same of a whole segment. Only the segment behind may be begun before what stands at its end was taken, so its
+ * end is all there is to look at; more of it when the end is damaged. 0 or -errno. */
 static int end_of_segment(const struct psa_disk *disk, const struct segment *segment, uint64_t *last)
 {
     char name[PSA_SPOOL_NAME_MAX];
@@ -289,7 +307,7 @@ static bool cut_tail(struct psa_spool_writer *w, const struct psa_spool_scan *ta
 
     psa_spool_segment_name(segment->first, name);
     if (lines > 0) {
-        *last += (uint64_t)lines;
+        *last = PSA_SPOOL_SEQ_MAX - *last < (uint64_t)lines ? PSA_SPOOL_SEQ_MAX : *last + (uint64_t)lines;
         failed = psa_spool_set_aside(w->disk, name, w->fd, tail->at, tail->bytes);
         snprintf(text, sizeof text, "%" PRId64 " damaged lines at the end of %s; %s", lines, name,
                  failed < 0 ? "cannot set them aside, left where they are" : "set aside");
@@ -302,13 +320,43 @@ static bool cut_tail(struct psa_spool_writer *w, const struct psa_spool_scan *ta
     return true;
 }
 
-/* Open the last segment and go through it: *last becomes the number behind which to go on. *good: it can be gone on with. 0
- * or -errno. */
+/* Put a synced copy of the current segment in its place. false: it could not be done, and nothing has changed. */
+static bool rewrite_segment(struct psa_spool_writer *w)
+{
+    const struct psa_disk *disk = w->disk;
+    int fd = disk->open(disk->ctx, "segment.create", PSA_SPOOL_SEGMENT_TMP, PSA_DISK_FRESH), failed = 0;
+    char name[PSA_SPOOL_NAME_MAX], block[4096];
+    int64_t done = 0, n = 0;
+    size_t written;
+
+    if (fd < 0) return false;
+    while (!failed && (n = disk->read(disk->ctx, w->fd, done, block, sizeof block)) > 0) {
+        failed = write_bytes(w, fd, block, (size_t)n, &written);
+        done += n;
+    }
+    if (n < 0 || done != current(w)->bytes) failed = -EIO;
+    if (!failed) failed = disk->sync(disk->ctx, "segment.sync", fd);
+    w->totals.syncs++;
+    psa_spool_segment_name(current(w)->first, name);
+    if (failed >= 0) failed = disk->rename(disk->ctx, "segment.replace", PSA_SPOOL_SEGMENT_TMP, name);
+    if (failed < 0) {
+        disk->close(disk->ctx, fd);
+        (void)disk->unlink(disk->ctx, "segment.tidy", PSA_SPOOL_SEGMENT_TMP);
+        return false;
+    }
+    disk->close(disk->ctx, w->fd);
+    w->fd = fd;
+    return true;
+}
+
+/* Open the last segment and go through it: *last becomes the number behind which to go on. *good: it can be gone on
+ * with. 0 or -errno. */
 static int recover_segment(struct psa_spool_writer *w, uint64_t *last, bool *good)
 {
     struct psa_spool_scan scan = { 0 };
     enum psa_spool_scan_kind kind;
     char name[PSA_SPOOL_NAME_MAX];
+    int64_t bytes;
 
     *good = true;
     *last = current(w)->first - 1;
@@ -316,12 +364,20 @@ static int recover_segment(struct psa_spool_writer *w, uint64_t *last, bool *goo
     w->fd = w->disk->open(w->disk->ctx, "segment.open", name, PSA_DISK_APPEND);
     if (w->fd < 0) return w->fd;
     psa_spool_scan_start(&scan, w->disk, w->fd, false, 0);
-    while ((kind = psa_spool_scan_next(&scan)) == PSA_SPOOL_SCAN_LINE || kind == PSA_SPOOL_SCAN_DAMAGE)
+    while ((kind = psa_spool_scan_next(&scan)) == PSA_SPOOL_SCAN_LINE || kind == PSA_SPOOL_SCAN_DAMAGE) {
         if (kind == PSA_SPOOL_SCAN_LINE && scan.record.seq > *last) *last = scan.record.seq;
+        if (kind == PSA_SPOOL_SCAN_DAMAGE) *good = false; /* where the damage is it stays, for the reader */
+    }
     current(w)->bytes = scan.at + scan.bytes;
-    if (kind == PSA_SPOOL_SCAN_TAIL) *good = cut_tail(w, &scan, last);
+    if (kind == PSA_SPOOL_SCAN_TAIL) *good &= cut_tail(w, &scan, last);
+    bytes = current(w)->bytes;
     psa_spool_scan_free(&scan);
-    return kind == PSA_SPOOL_SCAN_FAILED ? scan.result : 0;
+    if (kind == PSA_SPOOL_SCAN_FAILED) return scan.result;
+    /* A sync of it may have failed in the process before, and its pages count as clean: to append would be to build on
+     * bytes that are not on the disk. A short one is copied, so that many starts do not make many segments. */
+    if (bytes > REWRITE_BYTES || bytes >= w->limits.segment_size) *good = false;
+    if (*good && bytes > 0) *good = rewrite_segment(w);
+    return 0;
 }
 
 static int recover(struct psa_spool_writer *w)
@@ -343,9 +399,13 @@ static int recover(struct psa_spool_writer *w)
         if (last > next) next = last;
         w->recovered = w->entry_new = true;
         if (!good && w->fd >= 0) {
-            (void)w->disk->sync(w->disk->ctx, "segment.sync", w->fd);
+            struct psa_spool_sync last_one = { .fd = w->fd, .folder = true };
+
+            /* Whether that works or not, there is nothing better to do. */
+            psa_spool_sync_run(w->disk, &last_one);
             w->disk->close(w->disk->ctx, w->fd);
             w->fd = -1;
+            w->recovered = false;
             /* The next segment must have a name of its own. */
             if (current(w)->first > next) next = current(w)->first;
         }
@@ -444,21 +504,8 @@ static void sync_failed(struct psa_spool_writer *w, int failed)
     leave_segment(w);
 }
 
-/* Write n bytes: 0, or -errno with *written saying how far it came. */
-static int write_bytes(struct psa_spool_writer *w, int fd, const char *p, size_t n, size_t *written)
-{
-    for (*written = 0; *written < n;) {
-        int64_t some = w->disk->write(w->disk->ctx, "segment.write", fd, p + *written, n - *written);
-
-        if (some <= 0) return some < 0 ? (int)some : -EIO;
-        w->totals.writes++;
-        w->totals.bytes += (uint64_t)some;
-        *written += (size_t)some;
-    }
-    return 0;
-}
-
-/* Write all that is untaken into a new file and put it in the place of the current segment, in which nothing is taken. */
+/* Write all that is untaken into a new file and put it in the place of the current segment, in which nothing is
+ * taken. */
 static int replace_segment(struct psa_spool_writer *w)
 {
     struct segment *segment = current(w);
@@ -529,7 +576,7 @@ static void end_segment(struct psa_spool_writer *w)
         struct psa_spool_sync job = { .fd = w->fd, .folder = w->entry_new, .through = w->placed };
 
         psa_spool_sync_run(w->disk, &job);
-        w->totals.syncs += job.folder ? 2 : 1;
+        w->totals.syncs += (uint64_t)job.syncs;
         failed = job.result;
         mark_whole(w);
         if (!failed) take_marked(w, job.through);
@@ -719,14 +766,18 @@ bool psa_spool_sync_begin(struct psa_spool_writer *w, struct psa_spool_sync *job
 void psa_spool_sync_run(const struct psa_disk *disk, struct psa_spool_sync *job)
 {
     job->result = disk->sync(disk->ctx, "segment.sync", job->fd);
-    if (job->result == 0 && job->folder) job->result = disk->sync_folder(disk->ctx, "folder.sync");
+    job->syncs = 1;
+    if (job->result == 0 && job->folder) {
+        job->result = disk->sync_folder(disk->ctx, "folder.sync");
+        job->syncs++;
+    }
     if (job->result > 0) job->result = 0;
 }
 
 void psa_spool_sync_end(struct psa_spool_writer *w, const struct psa_spool_sync *job)
 {
     w->job = false;
-    w->totals.syncs += job->folder ? 2 : 1;
+    w->totals.syncs += (uint64_t)job->syncs;
     if (job->result == 0) {
         take_marked(w, job->through);
         return;

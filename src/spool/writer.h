@@ -15,11 +15,11 @@
  * failed must not be tried again on the same file: the kernel marks the pages clean and the second sync lies
  * (Rebello et al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020). sync_end then goes on in a new
  * segment with everything that is not taken, under the same sequence numbers; the reader passes over the second copies.
- * When the failed segment itself begins with the first record that is not taken, the new file (PSA_SPOOL_SEGMENT_TMP until it
- * is written) is renamed over it.
+ * When the failed segment itself begins with the first record that is not taken, the new file (PSA_SPOOL_SEGMENT_TMP
+ * until it is written) is renamed over it.
  *
- * A full disk (ENOSPC, EDQUOT) is the same as a full spool (max_size). A write that was cut short is not cut back: it goes
- * on where it stopped, so that no line which a reader may have seen ever disappears.
+ * A full disk (ENOSPC, EDQUOT) is the same as a full spool (max_size). A write that was cut short is not cut back: it
+ * goes on where it stopped, so that no line which a reader may have seen ever disappears.
  */
 #ifndef PSA_SPOOL_WRITER_H
 #define PSA_SPOOL_WRITER_H
@@ -43,10 +43,10 @@ int64_t psa_spool_segment_size(int64_t max_size);
 #define PSA_SPOOL_SEGMENT_TMP "segment.tmp"
 
 struct psa_spool_totals {
-    uint64_t put, taken;            /* records */
+    uint64_t put, taken;                /* records */
     uint64_t dropped, dropped_segments; /* by drop_oldest: records not yet finished according to the cursor */
-    uint64_t bytes, writes, syncs;  /* of segments and cursors alike: what the flash had to bear */
-    uint64_t sync_errors, cut_bytes; /* failed syncs; bytes of torn tails */
+    uint64_t bytes, writes, syncs;      /* of segments and cursors alike: what the flash had to bear */
+    uint64_t sync_errors, cut_bytes;    /* failed syncs; bytes of torn tails */
 };
 
 /* What is worth telling a person: one sentence, lower case, no full stop. `cause` groups them. */
@@ -58,9 +58,10 @@ struct psa_spool_say {
 struct psa_spool_writer;
 
 /*
- * Take the lock and recover: find the segments, cut the torn tail of the last, and go on behind it. The next sequence
- * number is behind both the last record and the cursor. Never fails because of what the files contain. Files that are
- * not the spool's are left alone. `say` and `disk` must outlive the writer.
+ * Take the lock and recover: find the segments, cut the torn tail of the last, and go on behind it, in a synced copy
+ * of it when it is short, else in a new one: a sync of it may have failed in a process before. The next sequence
+ * number is behind every record, the cursor, and what was damaged at the end. Never fails because of what the files
+ * contain. Files that are not the spool's are left alone. `say` and `disk` must outlive the writer.
  */
 int psa_spool_writer_open(struct psa_spool_writer **writer, const struct psa_disk *disk,
                           const struct psa_spool_limits *limits, const struct psa_spool_say *say,
@@ -86,10 +87,11 @@ struct psa_spool_sync {
     bool folder;      /* the segment is new: its entry is synced too */
     uint64_t through; /* what a success makes taken */
     int result;       /* 0 or -errno, set by sync_run */
+    int syncs; /* that were made, set by sync_run; 0 in a job that was not run: its result is as the caller says */
 };
 /* Write what is in memory; true: there is something written and not taken; the job says what to sync. Only one job at a
- * time. Writing and putting may go on until sync_end; a segment that is full meanwhile is grown past its size instead of
- * rotated. */
+ * time. Writing and putting may go on until sync_end; a segment that is full meanwhile is grown past its size instead
+ * of rotated. */
 bool psa_spool_sync_begin(struct psa_spool_writer *writer, struct psa_spool_sync *job);
 void psa_spool_sync_run(const struct psa_disk *disk, struct psa_spool_sync *job);
 /* Count the group as taken, or go on in a new segment. */

@@ -15,6 +15,8 @@ import tempfile
 import threading
 import time
 
+import delivery
+
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "5"))
 READINGS = int(os.environ.get("BENCH_READINGS", "1000000"))
 CHAIN = ("psa-filter --lowpass 10Hz --order 4 --rate 100Hz | psa-window --length 1s --stride 250ms | psa-features"
@@ -169,6 +171,7 @@ def main():
         throughput(bin_dir, work)
         memory(bin_dir, work)
         latency(bin_dir)
+        delivery.measure(bin_dir, work)
 
 
 if __name__ == "__main__":

@@ -4,15 +4,17 @@
  * A file has its content and the content that is safe. The folder has its entries, the entries that are safe, and the
  * operations that lie between the two. memory_disk_cut makes of a disk what a power cut may leave of it:
  *
- *     data      absent; written up to any byte; grown, but NUL from any byte on; all there; or, with HOLES, any piece of
+ *     data      absent; written up to any byte; grown, but NUL from any byte on; all there; or, with HOLES, any piece
+ *     of
  *               it NUL, which file systems do that write pages back in any order
  *     folder    no operation; the first few; any of them, only those on one name in their order; all
  *
- * A sync that fails behaves as Linux does: the pages that were dirty count as clean from then on, so a later sync of the
- * same file succeeds and what was lost stays lost.
+ * A sync that fails behaves as Linux does: the pages that were dirty count as clean from then on, so a later sync of
+ * the same file succeeds and what was lost stays lost.
  *
- * A run can be stopped at any call: from the call number `freeze_at` on (counting calls that name a point, from 1) nothing
- * happens any more and everything fails with EIO, like a process that no longer is; then memory_disk_kill or _cut.
+ * A run can be stopped at any call: from the call number `freeze_at` on (counting calls that name a point, from 1)
+ * nothing happens any more and everything fails with EIO, like a process that no longer is; then memory_disk_kill or
+ * _cut.
  */
 #ifndef PSA_TEST_MEMORY_DISK_H
 #define PSA_TEST_MEMORY_DISK_H
@@ -541,7 +543,7 @@ static inline void memory_survive(struct memory_inode *to, const struct memory_i
         if (longer && from->safe_n > through) memory_append(to, from->safe + through, from->safe_n - through);
     } else {
         memory_append(to, from->now, from->n);
-        if (how == MEMORY_DATA_NULS) memset(to->now + through, 0, to->n - through);
+        if (how == MEMORY_DATA_NULS && to->now && through < to->n) memset(to->now + through, 0, to->n - through);
         for (size_t i = from->low, n; how == MEMORY_DATA_HOLES && i < to->n; i += n) {
             n = memory_between(seed, 1, MEMORY_DISK_PIECE);
             if (n > to->n - i) n = to->n - i;
@@ -581,8 +583,8 @@ static inline void memory_survive_folder(struct memory_disk *to, const struct me
     free(gone.entry);
 }
 
-/* `to` (not initialised) becomes what a power cut now may leave of `from`, which stays as it is. Everything in it is safe,
- * nothing is open, and no faults are set. */
+/* `to` (not initialised) becomes what a power cut now may leave of `from`, which stays as it is. Everything in it is
+ * safe, nothing is open, and no faults are set. */
 static inline void memory_disk_cut(struct memory_disk *to, const struct memory_disk *from, enum memory_disk_data data,
                                    enum memory_disk_folder folder, uint64_t seed)
 {

@@ -306,6 +306,9 @@ static int restore(struct psa_node *node, const char *id, struct psa_error *erro
     close_stage(node);
     if (open_stage(node, error) != 0) return -1;
     if (load_file(node, path, true, error) != 0) return -1;
+    /* States saved behind ID belong to a future that did not come: nobody will ask for them, and no list names them. */
+    if (node->world->file_forget && node->world->file_forget(node->world->ctx, node->options.state, id, error) != 0)
+        return -1;
     /* The state of ID was saved before ID itself was kept: what was the newest then comes before it now. */
     memcpy(node->checkpoints[0], node->checkpoints[1], sizeof node->checkpoints[0]);
     snprintf(node->checkpoints[1], sizeof node->checkpoints[1], "%s", id);

@@ -24,6 +24,8 @@ struct psa_world {
     int (*file_write)(void *ctx, const char *path, struct psa_str text, struct psa_error *error);
     int (*file_read)(void *ctx, const char *path, struct psa_buf *text, struct psa_error *error);
     int (*file_remove)(void *ctx, const char *path, struct psa_error *error);
+    /* Remove every PATH.N whose number N is greater than `id`. */
+    int (*file_forget)(void *ctx, const char *path, const char *id, struct psa_error *error);
 };
 
 /* Options that every stage has. */

@@ -133,6 +133,12 @@ static int file_remove(void *ctx, const char *path, struct psa_error *error)
     return 0;
 }
 
+static int file_forget(void *ctx, const char *path, const char *id, struct psa_error *error)
+{
+    (void)ctx;
+    return psa_file_forget(path, id, error);
+}
+
 /* The last sink: stdout. */
 static int put_out(void *ctx, const struct psa_item *item, struct psa_error *error)
 {
@@ -331,7 +337,7 @@ int psa_chain_run(const char *name, struct psa_node *node, size_t n, const struc
 
     if (!run) return PSA_EXIT_RUNTIME;
     *run = (struct run){ .name = name, .node = node, .n_node = n, .input = input };
-    run->world = (struct psa_world){ run, say, reject, file_write, file_read, file_remove };
+    run->world = (struct psa_world){ run, say, reject, file_write, file_read, file_remove, file_forget };
     psa_lines_init(&run->lines, file, n_file, (size_t)input->max_line);
     run->lines.idle = idle;
     run->lines.ctx = run;

@@ -166,6 +166,7 @@ static enum psa_lines_got hand_out(struct psa_lines *lines, const char *newline,
     const char *p = lines->buffer + lines->begin;
     size_t n = newline ? (size_t)(newline - p) : lines->end - lines->begin;
 
+    lines->torn = !newline;
     lines->begin += n + (newline ? 1 : 0);
     lines->searched = lines->begin;
     if (lines->number++ == 0 && !lines->skipped && n >= MARK_BYTES && memcmp(p, byte_order_mark, MARK_BYTES) == 0) {

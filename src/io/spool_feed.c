@@ -146,7 +146,7 @@ void psa_feed_close(struct psa_feed *feed)
     psa_buf_free(&feed->answers);
 }
 
-void psa_feed_commit(struct psa_feed *feed, int64_t now_ns)
+bool psa_feed_commit(struct psa_feed *feed, int64_t now_ns)
 {
     struct psa_error error = { 0 };
 
@@ -154,57 +154,79 @@ void psa_feed_commit(struct psa_feed *feed, int64_t now_ns)
     if (psa_spool_commit(feed->reader, &error) != 0) {
         say(feed, "cursor", error.text);
         feed->committed_ns += PEEK_NS; /* not at once again */
-    } else feed->committed_done = psa_spool_cursor_of(feed->reader).done;
+        return false;
+    }
+    feed->committed_done = psa_spool_cursor_of(feed->reader).done;
+    return true;
 }
 
 /* ---- answers --------------------------------------------------------------------------------------------------------- */
 
-/* The record is at hand no more: read it again, and come back to where the reader was. Age does not matter to it here. */
-static void bury(struct psa_feed *feed, uint64_t seq, const char *reason)
+/* The record is at hand no more: read it again, and come back to where the reader was. Age does not matter to it here. -1: the
+ * disk failed, and the record is not finished. */
+static int bury(struct psa_feed *feed, uint64_t seq, const char *reason)
 {
     uint64_t back = psa_spool_looked_at(feed->reader);
     struct psa_buf quoted = { 0 };
     struct psa_spool_record record;
     struct psa_error error = { 0 };
-    char text[400];
-    int status = 1;
+    bool found = false;
+    char text[600];
+    int got = 0, status = 0;
 
     psa_buf_quote(&quoted, psa_str_of(reason));
     psa_spool_rewind(feed->reader);
-    while (psa_spool_looked_at(feed->reader) < back && psa_spool_next(feed->reader, 0, &record, &error) == 0) {
+    while (status >= 0 && psa_spool_looked_at(feed->reader) < back) {
+        got = psa_spool_next(feed->reader, 0, &record, &error);
+        if (got != 0) break;
         if (record.seq != seq) continue;
+        found = true;
         record.reason = psa_buf_str(&quoted);
         status = psa_spool_bury(feed->reader, &record, feed->options->max_dead, &error);
     }
     psa_buf_free(&quoted);
-    if (status == 0) {
-        feed->dead++;
-        snprintf(text, sizeof text, "record %llu can never be delivered: %.200s; moved to the dead letters",
-                 (unsigned long long)seq, reason);
-    } else {
-        feed->dead_lost++;
-        snprintf(text, sizeof text,
-                 "record %llu can never be delivered: %.200s; lost, the dead letters take no more%s%.100s",
-                 (unsigned long long)seq, reason, error.text[0] ? ": " : "", error.text);
+    if (got < 0 || status < 0) {
+        snprintf(text, sizeof text, "record %llu can never be delivered, and cannot be moved to the dead letters now: %.300s",
+                 (unsigned long long)seq, error.text);
+        say(feed, "dead", text);
+        return -1;
     }
+    if (found && status == 0) feed->dead++;
+    else feed->dead_lost++;
+    snprintf(text, sizeof text, "record %llu can never be delivered: %.300s; %s", (unsigned long long)seq, reason,
+             !found        ? "it is no longer there, the spool was full"
+             : status == 0 ? "moved to the dead letters"
+                           : "lost, the dead letters take no more (--max-dead)");
     say(feed, "dead", text);
+    return 0;
 }
 
-static void finish_front(struct psa_feed *feed)
+static int finish_front(struct psa_feed *feed)
 {
     struct psa_ledger_line *line = psa_ledger_front(&feed->ledger);
 
-    if (line->reason && !line->control) bury(feed, line->seq, line->reason);
-    else if (!line->control) feed->delivered++;
+    if (line->reason && !line->control && bury(feed, line->seq, line->reason) != 0) return -1;
+    if (!line->reason && !line->control) feed->delivered++;
     psa_spool_finish(feed->reader, line->seq);
     psa_ledger_pop(&feed->ledger);
+    return 0;
+}
+
+static void stop_sink(struct psa_feed *feed, int64_t now_ns)
+{
+    psa_child_signal(&feed->child, feed->killing ? SIGKILL : SIGTERM);
+    feed->killing = true;
+    feed->kill_ns = now_ns + KILL_NS;
 }
 
 /* Lines 1..count are finished. */
 static void finish_lines(struct psa_feed *feed, uint64_t count, int64_t now_ns)
 {
     while (psa_ledger_front(&feed->ledger) && psa_ledger_front_line(&feed->ledger) <= count) {
-        finish_front(feed);
+        if (finish_front(feed) != 0) { /* again from there, later */
+            stop_sink(feed, now_ns);
+            return;
+        }
         feed->progress_ns = now_ns;
     }
     if (feed->progress_ns == now_ns) psa_backoff_reset(&feed->backoff);
@@ -353,13 +375,6 @@ static void start(struct psa_feed *feed, int64_t now_ns)
     else give_checkpoint(feed, cursor.done, now_ns);
 }
 
-static void stop_sink(struct psa_feed *feed, int64_t now_ns)
-{
-    psa_child_signal(&feed->child, feed->killing ? SIGKILL : SIGTERM);
-    feed->killing = true;
-    feed->kill_ns = now_ns + KILL_NS;
-}
-
 static void take_exit(struct psa_feed *feed, int status, int64_t now_ns)
 {
     size_t unfinished = feed->ledger.n;
@@ -484,7 +499,7 @@ static void push(struct psa_feed *feed, int64_t now_ns)
         feed->written += (uint64_t)n;
         if (!feed->options->trust_write) continue;
         while (psa_ledger_front(&feed->ledger) && psa_ledger_front(&feed->ledger)->end <= feed->written) {
-            finish_front(feed);
+            (void)finish_front(feed); /* nothing is ever dead here */
             feed->progress_ns = now_ns;
         }
     }

@@ -81,7 +81,7 @@ bool psa_feed_is_idle(const struct psa_feed *feed);
 void psa_feed_let_go(struct psa_feed *feed, int64_t now_ns, bool at_once);
 /* After that: has the sink gone? */
 bool psa_feed_is_done(const struct psa_feed *feed);
-/* Free what is finished now: the spool is full. */
-void psa_feed_commit(struct psa_feed *feed, int64_t now_ns);
+/* Store now how far the sink has come, and free what is finished. false: it could not be, and that was said. */
+bool psa_feed_commit(struct psa_feed *feed, int64_t now_ns);
 
 #endif

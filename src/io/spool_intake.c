@@ -237,11 +237,24 @@ static bool take_control(struct psa_intake *intake, struct psa_str line)
     return true;
 }
 
+/* Whoever counts acknowledgements has not written half a line: it died in the middle of one, and will send it again. */
+static void leave_out_torn(struct psa_intake *intake)
+{
+    intake->stats.in++;
+    psa_count(&intake->stats.rejected, "torn", 1);
+    psa_report_say(intake->report, intake->name, intake->lines.name, intake->lines.number, "torn",
+                   "half a line at the end of the input; left out");
+}
+
 static int take_line(struct psa_intake *intake, struct psa_str line, int64_t now_ns, struct psa_error *error)
 {
     size_t i = 0;
     int status;
 
+    if (intake->lines.torn && intake->ack) {
+        leave_out_torn(intake);
+        return 0;
+    }
     intake->line++;
     while (i < line.n && (line.p[i] == ' ' || line.p[i] == '\t')) i++;
     if (i == line.n) { /* a blank line */
@@ -354,6 +367,7 @@ static void sync_turn(struct psa_intake *intake, int64_t now_ns)
     if (intake->syncing && psa_syncer_collect(intake->syncer, false, &job)) finish_sync(intake, &job);
     if (psa_spool_write(intake->writer) != 0) {
         intake->retry_ns = now_ns + RETRY_NS;
+        intake->hopeless = intake->ended && intake->reject_when_full;
         return;
     }
     if (!psa_spool_untaken_bytes(intake->writer)) print_taken(intake, intake->put_line);
@@ -405,5 +419,5 @@ bool psa_intake_is_done(const struct psa_intake *intake)
 
 uint64_t psa_intake_untaken(const struct psa_intake *intake)
 {
-    return intake->line - intake->counted;
+    return psa_spool_last_put(intake->writer) - psa_spool_last_taken(intake->writer) + (intake->holding ? 1 : 0);
 }

@@ -50,6 +50,7 @@ struct psa_intake {
     bool ack, reject_when_full;
     bool ended;   /* no more input */
     bool blocked; /* full, or the disk does not take it: said */
+    bool hopeless;         /* ended, the disk does not take the rest, and waiting for room is not what was asked for */
     bool more;    /* the last turn ended before the lines did */
     bool holding; /* `held` is read and not put */
     struct psa_str held;
@@ -73,7 +74,7 @@ int psa_intake_turn(struct psa_intake *intake, int64_t now_ns, struct psa_error 
 void psa_intake_watch(const struct psa_intake *intake, int64_t now_ns, struct pollfd watch[2], int64_t *wait_ns);
 /* Has the input ended and is everything taken (or settled)? */
 bool psa_intake_is_done(const struct psa_intake *intake);
-/* Lines read and not yet taken. */
+/* Records read and not yet taken. */
 uint64_t psa_intake_untaken(const struct psa_intake *intake);
 
 #endif

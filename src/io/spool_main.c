@@ -260,7 +260,7 @@ static bool is_over(struct spool *spool)
 
     if (spool->has_intake && stopped) last = spool->intake.ended = true;
     if (!spool->ending && last && (spool->has_intake || stopped)) begin_to_end(spool);
-    if (psa_stops_asked() > 1) return spool->gave_up = true;
+    if (psa_stops_asked() > 1 || (spool->has_intake && spool->intake.hopeless)) return spool->gave_up = true;
     if (last && taken && empty) return true;
     if (spool->ending) return spool->gave_up = (spool->has_feed || stopped) && spool->now_ns >= spool->end_ns;
     /* drain gives up on a sink that does not take anything */
@@ -342,8 +342,9 @@ static int end_feed(struct spool *spool, struct psa_error *error)
         if (psa_feed_turn(&spool->feed, spool->now_ns, error) != 0) return -1;
         if (!psa_feed_is_done(&spool->feed) && wait_for_any(spool, error) != 0) return -1;
     }
-    psa_feed_commit(&spool->feed, spool->now_ns);
-    return 0;
+    if (psa_feed_commit(&spool->feed, spool->now_ns)) return 0;
+    return psa_fail(error, PSA_EXIT_RUNTIME, "%s: how far the sink has come could not be stored; it is given that again",
+                    spool->common.folder);
 }
 
 /* ---- running --------------------------------------------------------------------------------------------------------- */
@@ -392,10 +393,11 @@ static int tell_end(struct spool *spool, struct psa_error *error)
     char text[512];
 
     if (untaken)
-        return psa_fail(error, PSA_EXIT_RUNTIME, "%s: %llu lines were read and could not be stored; they are lost",
-                        spool->common.folder, (unsigned long long)untaken);
+        return psa_fail(error, PSA_EXIT_RUNTIME, "%s: %llu records were read and could not be stored; they are lost%s",
+                        spool->common.folder, (unsigned long long)untaken,
+                        spool->options.ack ? ", unless whoever wrote them sends them again" : "");
     if (!left) return 0;
-    if (!spool->has_intake)
+    if (!spool->has_intake && !spool->options.follow) /* told to stop is no failure; not getting done is one */
         return psa_fail(error, PSA_EXIT_RUNTIME, "%s: %llu records still wait", spool->common.folder,
                         (unsigned long long)left);
     snprintf(text, sizeof text, "%llu records wait in %.300s; psa-spool drain -d delivers them",

@@ -1,6 +1,7 @@
 /* writer.c - see writer.h. */
 #include "io/writer.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -160,5 +161,38 @@ int psa_file_read(const char *path, int64_t max_bytes, struct psa_buf *text, str
         }
     }
     close(fd);
+    return status;
+}
+
+static bool is_greater(const char *number, const char *id)
+{
+    number += strspn(number, "0");
+    id += strspn(id, "0");
+    if (strlen(number) != strlen(id)) return strlen(number) > strlen(id);
+    return strcmp(number, id) > 0;
+}
+
+int psa_file_forget(const char *path, const char *id, struct psa_error *error)
+{
+    const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
+    char folder[PATH_MAX];
+    struct dirent *entry;
+    size_t n = strlen(base);
+    int status = 0;
+    DIR *dir;
+
+    folder_of(path, folder);
+    dir = opendir(folder);
+    if (!dir) return psa_fail(error, PSA_EXIT_RUNTIME, "%s: cannot list: %s", folder, strerror(errno));
+    while (status == 0 && (entry = readdir(dir)) != NULL) {
+        const char *number = entry->d_name + n + 1;
+
+        if (strncmp(entry->d_name, base, n) != 0 || entry->d_name[n] != '.') continue;
+        if (!*number || number[strspn(number, "0123456789")] || !is_greater(number, id)) continue;
+        if (unlinkat(dirfd(dir), entry->d_name, 0) != 0 && errno != ENOENT)
+            status = psa_fail(error, PSA_EXIT_RUNTIME, "%s/%s: cannot remove: %s", folder, entry->d_name,
+                              strerror(errno));
+    }
+    closedir(dir);
     return status;
 }

@@ -134,4 +134,9 @@ FILTERS='psa-filter psa-window psa-features psa-score psa-alert psa-run'
         keep 0 "$BIN/psa-alert" --state "$T/s" <"$T/in"
         [ -e "$T/s.$i" ] && [ -e "$T/s.$((i + 1))" ] && [ ! -e "$T/s.$((i - 1))" ]
     done
+    # What was saved behind the state that is restored belongs to a future that did not come.
+    touch "$T/s.11" "$T/s.200" "$T/s.x" "$T/s.9a" "$T/st.300"
+    printf '{"psa":{"restore":"9"}}\n' >"$T/in"
+    keep 0 "$BIN/psa-alert" --state "$T/s" <"$T/in"
+    [ "$(cd "$T" && echo s.* st.*)" = 's.9 s.9a s.x st.300' ]
 }

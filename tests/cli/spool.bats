@@ -64,6 +64,76 @@ END
     saying 'stdin:3: a line of 3000 bytes'
 }
 
+@test "append --ack: half a line at the end of the input is no record; without --ack it is" {
+    printf '{"a":1}\n{"b":' >"$T/in"
+    keep 0 spool append -d "$Q" --ack --stats <"$T/in"
+    [ "$(cat "$T/out")" = 1 ]
+    saying 'stdin:2: half a line at the end of the input; left out'
+    [ "$(grep -F psa_stats "$T/err" | jq -c '[.in,.passed,.rejected.torn]')" = '[2,1,1]' ]
+    keep 0 spool append -d "$Q" <"$T/in"
+    [ "$(stat_of .records)" = 3 ]
+}
+
+@test "more lines than one read takes are all acknowledged while the input stays open" {
+    mkfifo "$T/pipe"
+    for sync in none always 100ms; do
+        psa-spool append -d "$Q" --ack --sync $sync <"$T/pipe" >"$T/out" &
+        children+=($!)
+        exec 9>"$T/pipe"
+        $PY -c 'for i in range(60): print("{\"a\":%d,\"x\":\"%s\"}" % (i, "x" * 9000))' >&9 # 540 kB
+        until_true grep -qx 60 "$T/out"
+        exec 9>&-
+        wait "${children[-1]}"
+    done
+}
+
+@test "the reader goes on by itself however much there is: no answer of the sink has to wake it" {
+    $PY -c 'for i in range(3000): print("{\"a\":%d,\"x\":\"%s\"}" % (i, "x" * 500))' >"$T/in" # 1.5 MB
+    keep 0 spool append -d "$Q" <"$T/in"
+    keep 0 timeout 20 psa-spool drain -d "$Q" --trust-write --linger 60s -- sh -c "cat >$T/got"
+    cmp "$T/in" "$T/got"
+}
+
+@test "a dead letter that cannot be stored is not lost: the record stays, and is tried again" {
+    lines 1 3 >"$T/in"
+    mkdir -p "$Q/dead" # a folder in its place: opening it fails
+    keep 0 spool -d "$Q" --retry-max 50ms --linger 500ms -- $SINK "$T/got" --bad '"a":2}' <"$T/in"
+    saying 'record 2 can never be delivered, and cannot be moved to the dead letters now'
+    rmdir "$Q/dead"
+    [ "$(stat_of .backlog)" = 2 ]
+    keep 0 spool drain -d "$Q" -- $SINK "$T/got" --bad '"a":2}'
+    [ "$(stat_of '[.dead, .backlog] | @csv')" = 1,0 ]
+}
+
+@test "drain --follow told to stop exits with 0 although records wait, and names them" {
+    lines 1 3 | keep 0 spool append -d "$Q"
+    psa-spool drain -d "$Q" --follow --linger 200ms -- $SINK "$T/got" --hang 2>"$T/err" &
+    children+=($!)
+    until_true has_lines "$T/got" 3
+    kill -TERM "${children[0]}"
+    wait "${children[0]}"
+    saying "3 records wait in $Q"
+}
+
+@test "in a service systemd hears that it is ready, alive and stopping, and the sink does not speak for it" {
+    cat >"$T/listen.py" <<END
+import os, socket, subprocess, sys
+inbox = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+inbox.bind("$T/notify")
+inbox.settimeout(20)
+env = dict(os.environ, NOTIFY_SOCKET="$T/notify", WATCHDOG_USEC="100000")
+child = subprocess.Popen(["psa-spool", "drain", "--follow", "-d", "$Q", "--", "sh", "-c",
+                          "echo \${NOTIFY_SOCKET:-none}/\${WATCHDOG_USEC:-none} >$T/env; cat"], env=env)
+got = [inbox.recv(99) for _ in range(4)]
+child.terminate()
+while b"STOPPING=1" not in got:
+    got.append(inbox.recv(99))
+sys.exit(child.wait() or got[:4] != [b"READY=1"] + [b"WATCHDOG=1"] * 3)
+END
+    keep 0 $PY "$T/listen.py"
+    [ "$(cat "$T/env")" = none/none ]
+}
+
 @test "in the ordinary way everything reaches the sink, in order, and the exit is 0" {
     lines 1 5000 >"$T/in"
     keep 0 spool -d "$Q" --stats -- $SINK "$T/got" <"$T/in"

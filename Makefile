@@ -58,7 +58,7 @@ MANUALS  = $(wildcard man/*.[1-8])
 PIPELINES = $(wildcard pipelines/*.sh)
 UNITFILES = $(wildcard pipelines/systemd/*.service pipelines/systemd/*.target pipelines/systemd/psa-.service.d/*.conf)
 
-.PHONY: all programs units fuzzers deps run test check-asan check-valgrind fuzz bench lint install uninstall clean help
+.PHONY: all programs units fuzzers deps run test check-asan check-valgrind fuzz bench prove check-units lint install uninstall clean help
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -124,6 +124,9 @@ ASAN_BUILD = $(MAKE) --no-print-directory B=bin/build/asan BIN=bin/build/asan/bi
 FUZZ_BUILD = $(MAKE) --no-print-directory B=bin/build/fuzz BIN=bin/build/fuzz/bin OPT=-O1 WERROR=0 CC=clang CXX=clang++ \
 	SANITIZE=fuzzer-no-link,address,undefined
 
+# Programs that can be told to die or fail at a named point of the spool's disk, src/io/disk.h.
+FAULTY_BUILD = $(MAKE) --no-print-directory B=bin/build/faulty BIN=bin/build/faulty/bin OPT=-O1 CFLAGS=-DPSA_FAULT_POINTS
+
 deps: ## install what building, running and testing need (Debian; elsewhere: name it)
 	$(Q)tests/deps.sh install build run test
 
@@ -158,12 +161,24 @@ lint: ## clang-format, clang-tidy, cppcheck, shellcheck, mandoc -T lint, tests/l
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)tests/lint.sh
 
+prove: ## the slow proofs: power cuts, kills, disk faults, and a broker gone in every way under 100,000 records
+	$(Q)tests/deps.sh install build run test
+	$(Q)$(MAKE) --no-print-directory all test-faulty
+	$(Q)tests/fault/spool_proof.sh
+	$(Q)tests/fault/broker_proof.sh
+
+check-units: ## the systemd units in a Debian booted for it: kills, restarts, a broker gone (root; installs mmdebstrap)
+	$(Q)tests/deps.sh install build run test units
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)tests/units/nspawn.sh
+
 # What `make test` builds before it runs anything; tests/run.sh calls these and reports a failed build as a failure.
-.PHONY: test-programs test-units test-asan test-fuzzers
+.PHONY: test-programs test-units test-asan test-fuzzers test-faulty
 test-programs: programs
 test-units: units
 test-asan: ; +$(Q)$(ASAN_BUILD) units
 test-fuzzers: ; +$(Q)$(FUZZ_BUILD) fuzzers
+test-faulty: ; +$(Q)$(FAULTY_BUILD) bin/build/faulty/bin/psa-spool
 
 # ---- installing ---------------------------------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@
 #                                  when not root). Elsewhere: name the packages and stop. Silent when nothing is missing.
 #   tests/deps.sh check SET...     only say what is missing; status 1 then
 #
-# A set is one of build, run, test, lint, bench.
+# A set is one of build, run, test, lint, bench, units.
 # shellcheck disable=SC2034 # the sets are read by their names
 set -euo pipefail
 
@@ -15,6 +15,7 @@ run='jq'
 lint='clang-format clang-tidy cppcheck shellcheck mandoc'
 test="libcmocka-dev bats jq valgrind libc6-dbg clang libclang-rt-dev locales python3 python3-scipy python3-sklearn mosquitto mosquitto-clients openssl $lint"
 bench='jq miller time mosquitto mosquitto-clients'
+units='mmdebstrap systemd-container systemd util-linux'
 
 fail() {
     printf 'deps: %s\n' "$*" >&2
@@ -89,7 +90,7 @@ shift
 packages=
 for set in "$@"; do
     case $set in
-    build | run | test | lint | bench) packages+=" ${!set}" ;;
+    build | run | test | lint | bench | units) packages+=" ${!set}" ;;
     *) fail "no such set: $set" ;;
     esac
 done

@@ -172,7 +172,11 @@ run_suite() {
             skip_suite valgrind 'valgrind is missing'
         fi
         ;;
-    cli | chain | fault) suite_bats "$1" ;;
+    cli | chain) suite_bats "$1" ;;
+    fault)
+        build test-faulty
+        suite_bats fault
+        ;;
     fuzz) suite_fuzz ;;
     man) suite_man ;;
     *)

@@ -5,7 +5,7 @@ Examples are what stands in the page's EXAMPLES between `.Bd -literal` and `.Ed`
 ```console blocks: a line that starts with `$ ` is a command (lines that start with `> ` go on with it, so does what follows a backslash); the lines up to the next
 command are its output, where `...` stands for any text and a line of `...` alone for any lines. Without such lines the
 output may be anything. A command must exit with 0, in bash with pipefail. All of a page's commands run in one shell and one
-new directory, with the programs in PATH; what tests/man/files holds lies there.
+new directory, with the programs in PATH and a free port in $PORT; what tests/man/files holds lies there.
 
     .\\" not run: REASON      before a block: its commands are skipped
     .\\" exit status N        before a block: what its last command exits with
@@ -13,6 +13,8 @@ new directory, with the programs in PATH; what tests/man/files holds lies there.
 import os
 import re
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -103,12 +105,21 @@ def run_all(commands_of_page, directory):
                 out.write(command + "\n")
             script += f'eval "$(cat {logs}/command.{at})" >{logs}/out.{at} 2>{logs}/err.{at}\n'
             script += f"echo $? >{logs}/status.{at}\n"
-        env = dict(os.environ, PATH=BIN + ":" + os.environ["PATH"], HOME=directory)
+        with socket.socket() as probe:  # for examples that need a broker
+            probe.bind(("127.0.0.1", 0))
+            port = str(probe.getsockname()[1])
+        env = dict(os.environ, PATH=BIN + ":" + os.environ["PATH"], HOME=directory, PORT=port)
+        shell = subprocess.Popen(["bash", "-c", script], cwd=directory, env=env, stdin=subprocess.DEVNULL,
+                                 start_new_session=True)
         try:
-            subprocess.run(["bash", "-c", script], cwd=directory, env=env, stdin=subprocess.DEVNULL,
-                           timeout=SECONDS, check=False)
+            shell.wait(SECONDS)
         except subprocess.TimeoutExpired:
             pass
+        try:
+            os.killpg(shell.pid, signal.SIGKILL)  # what an example that failed has left running
+        except ProcessLookupError:
+            pass
+        shell.wait()
 
         def text(kind, at):
             try:

@@ -6,7 +6,8 @@
  *     PSA_FAULT=POINT:N:ACTION     at the Nth call (from 1; *: at every one) made at POINT; ACTION is kill-before,
  *                                  kill-after (SIGKILL to itself), half (a write writes half of its bytes, then kills),
  *                                  short (a write writes half and says so), skip (a sync is left out and said to be
- *                                  done), or an errno's name (EIO, ENOSPC, ...): fails without being done
+ *                                  done), or an errno's name (EIO, ENOSPC, ...): fails without being done.
+ *                                  Up to four orders, a comma between them
  *     PSA_FAULT_LIST=FILE          append the name of every point passed, one a line
  *
  * Only tests are built so.

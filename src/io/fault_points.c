@@ -34,7 +34,7 @@ static const struct {
     { "ENODEV", -ENODEV },
     { "EOPNOTSUPP", -EOPNOTSUPP },
 };
-enum { ACTIONS = sizeof actions / sizeof *actions };
+enum { ACTIONS = sizeof actions / sizeof *actions, ORDERS = 4 };
 
 static void refuse(const char *order)
 {
@@ -63,41 +63,57 @@ static void list(const char *file, const char *point)
 }
 
 /* Is this the call that the order is about? Points are passed by several threads. */
-static int is_due(long nth)
+static int is_due(int order, long nth)
 {
     static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-    static long passed;
+    static long passed[ORDERS];
     long now;
 
     pthread_mutex_lock(&lock);
-    now = ++passed;
+    now = ++passed[order];
     pthread_mutex_unlock(&lock);
     return now == nth;
 }
 
+static bool is_action(const char *p, const char *name)
+{
+    size_t n = strlen(name);
+
+    return strncmp(p, name, n) == 0 && (p[n] == '\0' || p[n] == ',');
+}
+
+static int obey(const char *order, int number, const char *point)
+{
+    const char *colon = strchr(order, ':'), *action;
+    bool every = colon && strncmp(colon, ":*:", 3) == 0;
+    char *behind = NULL;
+    long nth = every ? 1 : colon ? strtol(colon + 1, &behind, 10) : 0;
+
+    if (number >= ORDERS || nth < 1 || (!every && *behind != ':')) refuse(order);
+    if (strlen(point) != (size_t)(colon - order) || strncmp(order, point, strlen(point)) != 0 ||
+        (!every && !is_due(number, nth)))
+        return PSA_FAULT_NONE;
+    action = every ? colon + 3 : behind + 1;
+    if (is_action(action, "kill-before")) die();
+    for (size_t i = 0; i < ACTIONS; i++)
+        if (is_action(action, actions[i].name)) return actions[i].fault;
+    refuse(order);
+    return PSA_FAULT_NONE;
+}
+
 int psa_fault_begin(const char *point)
 {
-    const char *order = getenv("PSA_FAULT"), *file = getenv("PSA_FAULT_LIST"), *colon, *action;
-    char *behind;
-    bool every;
-    long nth;
+    const char *order = getenv("PSA_FAULT"), *file = getenv("PSA_FAULT_LIST");
+    int fault = PSA_FAULT_NONE;
 
     if (!point) return PSA_FAULT_NONE;
     if (file) list(file, point);
-    if (!order) return PSA_FAULT_NONE;
-    colon = strchr(order, ':');
-    every = colon && strncmp(colon, ":*:", 3) == 0;
-    nth = every ? 1 : colon ? strtol(colon + 1, &behind, 10) : 0;
-    if (nth < 1 || (!every && *behind != ':')) refuse(order);
-    if (strlen(point) != (size_t)(colon - order) || strncmp(order, point, strlen(point)) != 0 ||
-        (!every && !is_due(nth)))
-        return PSA_FAULT_NONE;
-    action = every ? colon + 3 : behind + 1;
-    if (strcmp(action, "kill-before") == 0) die();
-    for (size_t i = 0; i < ACTIONS; i++)
-        if (strcmp(action, actions[i].name) == 0) return actions[i].fault;
-    refuse(order);
-    return PSA_FAULT_NONE;
+    for (int number = 0; order && !fault; number++) {
+        fault = obey(order, number, point);
+        order = strchr(order, ',');
+        if (order) order++;
+    }
+    return fault;
 }
 
 void psa_fault_end(int fault)

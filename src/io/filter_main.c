@@ -13,11 +13,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "core/error.h"
 #include "core/record.h"
+#include "io/clock.h"
 #include "io/lines.h"
 #include "io/report.h"
 #include "io/signals.h"
@@ -175,19 +175,11 @@ static int print_stats(struct run *run, bool asked, struct psa_error *error)
     return status;
 }
 
-static int64_t monotonic_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
 static int save_states(struct run *run, struct psa_error *error)
 {
     for (size_t i = 0; i < run->n_node; i++)
         if (run->node[i].options.state_every_ns > 0 && psa_node_save(&run->node[i], error) != 0) return -1;
-    run->saved_at_ns = monotonic_ns();
+    run->saved_at_ns = psa_clock_ns();
     return 0;
 }
 
@@ -199,7 +191,7 @@ static int idle(void *ctx, struct psa_error *error)
     if (psa_writer_flush(&run->out, error) != 0) return -1;
     if (run->input->rejects && psa_writer_flush(&run->rejects, error) != 0) return -1;
     if (psa_stats_asked() && print_stats(run, true, error) != 0) return -1;
-    if (run->state_every_ns && monotonic_ns() - run->saved_at_ns >= run->state_every_ns) return save_states(run, error);
+    if (run->state_every_ns && psa_clock_ns() - run->saved_at_ns >= run->state_every_ns) return save_states(run, error);
     return 0;
 }
 
@@ -274,7 +266,7 @@ static int open_chain(struct run *run, struct psa_error *error)
             run->state_every_ns = run->node[i].options.state_every_ns;
     }
     run->lines.wake_every_ns = run->state_every_ns;
-    run->saved_at_ns = monotonic_ns();
+    run->saved_at_ns = psa_clock_ns();
     return 0;
 }
 

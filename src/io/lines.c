@@ -7,10 +7,10 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "core/error.h"
+#include "io/clock.h"
 #include "io/signals.h"
 
 enum { READ_BYTES = 65536, MARK_BYTES = 3 };
@@ -64,12 +64,10 @@ static int open_next(struct psa_lines *lines, struct psa_error *error)
 /* A stream that never waits must let idle be called too, when wake_every_ns asks for it. */
 static bool wake_is_due(struct psa_lines *lines)
 {
-    struct timespec now;
     int64_t now_ns;
 
     if (lines->wake_every_ns <= 0) return false;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    now_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+    now_ns = psa_clock_ns();
     if (now_ns - lines->woken_at_ns < lines->wake_every_ns) return false;
     lines->woken_at_ns = now_ns;
     return true;
@@ -77,10 +75,7 @@ static bool wake_is_due(struct psa_lines *lines)
 
 static int wake_timeout_ms(const struct psa_lines *lines)
 {
-    int64_t ms = lines->wake_every_ns / 1000000 + 1;
-
-    if (lines->wake_every_ns <= 0) return -1;
-    return ms < INT_MAX ? (int)ms : INT_MAX;
+    return lines->wake_every_ns > 0 ? psa_wait_ms(lines->wake_every_ns) : -1;
 }
 
 /* For an owner that does its own waiting. */

@@ -38,7 +38,7 @@ struct psa_lines {
     size_t begin, end, cap, searched;
     uint64_t skipped; /* bytes of a line too long */
     int64_t woken_at_ns;
-    bool torn;        /* the line last handed out had no LF: the file ended in it */
+    bool torn;                    /* the line last handed out had no LF: the file ended in it */
     bool eof, opened, unfinished; /* unfinished: a stop left an incomplete line behind */
 };
 

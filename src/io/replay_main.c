@@ -7,18 +7,19 @@
  * The clock decides only when a line is written, never what it says (but for --restamp).
  */
 #include "io/replay_main.h"
+#include "io/clock.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "core/error.h"
 #include "core/option.h"
 #include "core/time.h"
+#include "io/clock.h"
 #include "io/replay.h"
 #include "io/signals.h"
 
@@ -224,18 +225,10 @@ static int print_stats(struct psa_replay *replay, bool asked, struct psa_error *
 
 /* ---- progress, on a terminal only -------------------------------------------------------------------------------- */
 
-static int64_t monotonic_ns(void)
-{
-    struct timespec now = { 0, 0 };
-
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * PSA_NS_PER_SECOND + now.tv_nsec;
-}
-
 /* Plain text, rewritten in its place: nothing here needs colour, so NO_COLOR has nothing to change. */
 static void progress(struct psa_replay *replay)
 {
-    const int64_t now_ns = monotonic_ns();
+    const int64_t now_ns = psa_clock_ns();
     char event[PSA_TIME_ISO_MAX];
 
     if (now_ns < replay->progress_due_ns) return;

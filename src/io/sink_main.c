@@ -7,19 +7,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "core/error.h"
 #include "core/record.h"
 #include "core/time.h"
+#include "io/clock.h"
 #include "io/lines.h"
 #include "io/signals.h"
 #include "io/writer.h"
 
 enum {
-    TRANSPORT_FDS = 64,  /* descriptors that a transport may wait for */
-    WAIT_MAX_MS = 60000, /* longest single wait: poll counts milliseconds in an int */
+    TRANSPORT_FDS = 64 /* descriptors that a transport may wait for */
 };
 
 #define AT(member) offsetof(struct psa_sink_options, member)
@@ -85,14 +84,6 @@ struct sink {
     int64_t give_up_ns; /* while ending */
     bool opened;
 };
-
-static int64_t monotonic_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * PSA_NS_PER_SECOND + now.tv_nsec;
-}
 
 /* ---- for transports -------------------------------------------------------------------------------------------------- */
 
@@ -255,12 +246,6 @@ static int print_stats(struct sink *sink, bool asked, struct psa_error *error)
 
 /* ---- the loop -------------------------------------------------------------------------------------------------------- */
 
-static int timeout_ms(int64_t wait_ns)
-{
-    if (wait_ns <= 0) return 0;
-    return wait_ns / PSA_NS_PER_MS >= WAIT_MAX_MS ? WAIT_MAX_MS : (int)(wait_ns / PSA_NS_PER_MS) + 1;
-}
-
 /* Wait for a signal, for the transport, and, while there is room, for input; at most wait_ns. */
 static int wait_for_any(struct sink *sink, int64_t wait_ns, struct psa_error *error)
 {
@@ -272,9 +257,9 @@ static int wait_for_any(struct sink *sink, int64_t wait_ns, struct psa_error *er
 
     watch[0] = (struct pollfd){ psa_signals_fd(), POLLIN, 0 };
     watch[1] = (struct pollfd){ reading ? sink->lines.fd : -1, POLLIN, 0 };
-    ready = poll(watch, (nfds_t)(n + 2), timeout_ms(wait_ns));
+    ready = poll(watch, (nfds_t)(n + 2), psa_wait_ms(wait_ns));
     if (ready < 0 && errno != EINTR) return psa_fail(error, PSA_EXIT_RUNTIME, "cannot poll: %s", strerror(errno));
-    sink->run.now_ns = monotonic_ns();
+    sink->run.now_ns = psa_clock_ns();
     if (ready < 0) return 0;
     if (watch[0].revents) psa_signals_drain();
     if (psa_stats_asked() && print_stats(sink, true, error) != 0) return -1;
@@ -333,7 +318,7 @@ static int open_sink(struct sink *sink, struct psa_error *error)
     int fd;
 
     if (psa_signals_install(error) != 0) return -1;
-    sink->run.now_ns = monotonic_ns();
+    sink->run.now_ns = psa_clock_ns();
     sink->decoder = psa_decoder_new(limits);
     if (!sink->decoder) return psa_fail_memory(error, "starting");
     if (psa_outbox_open(&sink->run.outbox, (size_t)sink->options.in_flight, (size_t)sink->options.max_buffer,

@@ -5,18 +5,15 @@
 #include <math.h>
 #include <poll.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "core/error.h"
 #include "core/number.h"
 #include "core/time.h"
+#include "io/clock.h"
 #include "io/filter_main.h"
 #include "io/report.h"
 #include "io/signals.h"
-
-/* The longest single wait: poll counts milliseconds in an int. */
-#define WAIT_MAX_MS 60000
 
 /* ---- the command line -------------------------------------------------------------------------------------------- */
 
@@ -50,17 +47,9 @@ int psa_source_end(const char *name, struct psa_writer *out, int status, struct 
 
 /* ---- time -------------------------------------------------------------------------------------------------------- */
 
-static int64_t clock_ns(clockid_t clock)
-{
-    struct timespec now = { 0, 0 };
-
-    (void)clock_gettime(clock, &now);
-    return (int64_t)now.tv_sec * PSA_NS_PER_SECOND + now.tv_nsec;
-}
-
 int64_t psa_source_now_ns(void)
 {
-    return clock_ns(CLOCK_REALTIME);
+    return psa_clock_wall_ns();
 }
 
 int psa_source_parse_time(const char *text, const char *what, int64_t *ns, struct psa_error *error)
@@ -92,11 +81,10 @@ static int sleep_until(const struct psa_pace *pace, int64_t due_ns, struct psa_e
     struct pollfd watch = { psa_signals_fd(), POLLIN, 0 };
 
     for (;;) {
-        const int64_t left_ns = due_ns - clock_ns(CLOCK_MONOTONIC);
+        const int64_t left_ns = due_ns - psa_clock_ns();
         if (psa_stop_asked()) return 1;
         if (left_ns <= 0) return 0;
-        const int64_t left_ms = left_ns / PSA_NS_PER_MS + 1;
-        const int ready = poll(&watch, 1, left_ms > WAIT_MAX_MS ? WAIT_MAX_MS : (int)left_ms);
+        const int ready = poll(&watch, 1, psa_wait_ms(left_ns));
         if (ready > 0) {
             psa_signals_drain();
             if (pace->woken != NULL && pace->woken(pace->ctx, error) != 0) return -1;
@@ -108,7 +96,7 @@ static int sleep_until(const struct psa_pace *pace, int64_t due_ns, struct psa_e
 int psa_pace_wait(struct psa_pace *pace, int64_t event_ns, struct psa_writer *out, struct psa_error *error)
 {
     if (pace->speed == 0) return psa_stop_asked();
-    const int64_t now_ns = clock_ns(CLOCK_MONOTONIC);
+    const int64_t now_ns = psa_clock_ns();
     if (!pace->begun) {
         pace->begun = true;
         pace->event_ns = event_ns;

@@ -5,11 +5,11 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "core/error.h"
 #include "core/time.h"
+#include "io/clock.h"
 
 enum {
     OUT_BYTES = 65536,    /* gathered before a write to the sink */
@@ -106,27 +106,17 @@ static void say(struct psa_feed *feed, const char *cause, const char *text)
     psa_report_say(feed->report, feed->name, NULL, 0, cause, text);
 }
 
-static int64_t now_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* ---- opening --------------------------------------------------------------------------------------------------------- */
 
 int psa_feed_open(struct psa_feed *feed, const struct psa_disk *disk, const struct psa_feed_options *options,
                   const struct psa_spool_say *tell, char *const *argv, struct psa_error *error)
 {
     int64_t window = options->in_flight > options->checkpoint ? options->in_flight : options->checkpoint;
-    struct timespec now;
 
     feed->options = options;
     feed->argv = argv;
     feed->child = PSA_CHILD_NONE;
-    clock_gettime(CLOCK_REALTIME, &now);
-    feed->backoff.random = (uint64_t)now.tv_nsec ^ (uint64_t)getpid() << 32;
+    feed->backoff.random = (uint64_t)psa_clock_wall_ns() ^ (uint64_t)getpid() << 32;
     if (!psa_ledger_open(&feed->ledger, (size_t)window + 2)) return psa_fail_memory(error, "starting");
     return psa_spool_reader_open(&feed->reader, disk, options->max_age_ns / PSA_NS_PER_MS, tell, error);
 }
@@ -186,7 +176,8 @@ static int bury(struct psa_feed *feed, uint64_t seq, const char *reason)
     }
     psa_buf_free(&quoted);
     if (got < 0 || status < 0) {
-        snprintf(text, sizeof text, "record %llu can never be delivered, and cannot be moved to the dead letters now: %.300s",
+        snprintf(text, sizeof text,
+                 "record %llu can never be delivered, and cannot be moved to the dead letters now: %.300s",
                  (unsigned long long)seq, error.text);
         say(feed, "dead", text);
         return -1;
@@ -317,7 +308,7 @@ static bool peek(struct psa_feed *feed, int64_t now_ns)
 {
     struct psa_spool_record record;
     struct psa_error error = { 0 };
-    int got = psa_spool_next(feed->reader, now_ms(), &record, &error);
+    int got = psa_spool_next(feed->reader, psa_clock_wall_ns() / PSA_NS_PER_MS, &record, &error);
 
     feed->peek_ns = now_ns + PEEK_NS;
     if (got < 0) say(feed, "read", error.text);
@@ -456,7 +447,7 @@ static int fill(struct psa_feed *feed, int64_t now_ns, struct psa_error *error)
 {
     struct psa_spool_record record;
     struct psa_error why = { 0 };
-    int64_t wall_ms = now_ms();
+    int64_t wall_ms = psa_clock_wall_ns() / PSA_NS_PER_MS;
     int got = 0;
 
     feed->caught_up = false;
@@ -519,11 +510,6 @@ int psa_feed_turn(struct psa_feed *feed, int64_t now_ns, struct psa_error *error
     return 0;
 }
 
-static void by_then(int64_t *wait_ns, int64_t then_ns, int64_t now_ns)
-{
-    if (then_ns - now_ns < *wait_ns) *wait_ns = then_ns - now_ns;
-}
-
 size_t psa_feed_watch(const struct psa_feed *feed, int64_t now_ns, struct pollfd watch[PSA_FEED_FDS], int64_t *wait_ns)
 {
     struct psa_spool_cursor cursor = psa_spool_cursor_of(feed->reader);
@@ -532,19 +518,19 @@ size_t psa_feed_watch(const struct psa_feed *feed, int64_t now_ns, struct pollfd
     watch[1] = (struct pollfd){ feed->child.out, POLLIN, 0 };
     watch[2] = (struct pollfd){ feed->child.exited, POLLIN, 0 };
     if (cursor.done != feed->committed_done)
-        by_then(wait_ns, feed->committed_ns + feed->options->cursor_every_ns, now_ns);
+        psa_wake_by(wait_ns, feed->committed_ns + feed->options->cursor_every_ns, now_ns);
     if (feed->child.pid == 0) {
-        if (!feed->closing && (feed->eager || !feed->caught_up)) by_then(wait_ns, feed->backoff.until_ns, now_ns);
-        by_then(wait_ns, feed->peek_ns, now_ns);
+        if (!feed->closing && (feed->eager || !feed->caught_up)) psa_wake_by(wait_ns, feed->backoff.until_ns, now_ns);
+        psa_wake_by(wait_ns, feed->peek_ns, now_ns);
     } else if (feed->killing || feed->closing) {
-        by_then(wait_ns, feed->kill_ns, now_ns);
+        psa_wake_by(wait_ns, feed->kill_ns, now_ns);
     } else {
         if (feed->more && may_give(feed) && feed->out_at == feed->out.n)
             *wait_ns = 0; /* all was taken: there is more */
-        if (!feed->more && !feed->caught_up && may_give(feed)) by_then(wait_ns, feed->peek_ns, now_ns);
-        if (feed->ledger.n) by_then(wait_ns, feed->progress_ns + feed->options->stall_ns, now_ns);
+        if (!feed->more && !feed->caught_up && may_give(feed)) psa_wake_by(wait_ns, feed->peek_ns, now_ns);
+        if (feed->ledger.n) psa_wake_by(wait_ns, feed->progress_ns + feed->options->stall_ns, now_ns);
         if (feed->options->checkpoint && feed->since && !feed->asked)
-            by_then(wait_ns, feed->asked_ns + feed->options->checkpoint_every_ns, now_ns);
+            psa_wake_by(wait_ns, feed->asked_ns + feed->options->checkpoint_every_ns, now_ns);
     }
     return PSA_FEED_FDS;
 }

@@ -4,11 +4,11 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/timex.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "core/error.h"
 #include "core/time.h"
+#include "io/clock.h"
 
 enum {
     GROUP_BYTES = 524288,    /* a group this large is synced before --sync's time is over: it bounds memory */
@@ -126,11 +126,9 @@ void psa_intake_close(struct psa_intake *intake)
 static int64_t taken_ms(void)
 {
     struct timex state = { 0 };
-    struct timespec now;
 
     if (adjtimex(&state) == TIME_ERROR || (state.status & STA_UNSYNC)) return PSA_SPOOL_UNSYNCED;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    return psa_clock_wall_ns() / PSA_NS_PER_MS;
 }
 
 /* A reading whose own clock was not synchronised does not age either (psa-record(5)). */

@@ -48,11 +48,11 @@ struct psa_intake {
     size_t group_bytes, untaken_bytes;  /* a group is synced, reading stops with so much not taken */
     int64_t sync_every_ns;              /* 0: always; < 0: never */
     bool ack, reject_when_full;
-    bool ended;   /* no more input */
-    bool blocked; /* full, or the disk does not take it: said */
-    bool hopeless;         /* ended, the disk does not take the rest, and waiting for room is not what was asked for */
-    bool more;    /* the last turn ended before the lines did */
-    bool holding; /* `held` is read and not put */
+    bool ended;    /* no more input */
+    bool blocked;  /* full, or the disk does not take it: said */
+    bool hopeless; /* ended, the disk does not take the rest, and waiting for room is not what was asked for */
+    bool more;     /* the last turn ended before the lines did */
+    bool holding;  /* `held` is read and not put */
     struct psa_str held;
     int64_t retry_ns;      /* look again for room then */
     uint64_t line;         /* read */

@@ -14,11 +14,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "core/error.h"
 #include "core/time.h"
+#include "io/clock.h"
 #include "io/disk.h"
 #include "io/filter_main.h"
 #include "io/notify.h"
@@ -29,8 +29,6 @@
 
 #define NAME "psa-spool"
 
-/* The longest single wait: poll counts milliseconds in an int. */
-#define WAIT_MAX_MS 60000
 /* A full spool asks the feed to free what is finished that often. */
 #define FREE_NS (100 * PSA_NS_PER_MS)
 
@@ -150,14 +148,6 @@ struct spool {
     bool gave_up;
 };
 
-static int64_t monotonic_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * PSA_NS_PER_SECOND + now.tv_nsec;
-}
-
 static void say(void *ctx, const char *cause, const char *text)
 {
     struct spool *spool = ctx;
@@ -268,17 +258,6 @@ static bool is_over(struct spool *spool)
                             spool->now_ns - spool->feed.progress_ns >= spool->common.linger_ns;
 }
 
-static int timeout_ms(int64_t wait_ns)
-{
-    if (wait_ns <= 0) return 0;
-    return wait_ns / PSA_NS_PER_MS >= WAIT_MAX_MS ? WAIT_MAX_MS : (int)(wait_ns / PSA_NS_PER_MS) + 1;
-}
-
-static void by_then(int64_t *wait_ns, int64_t then_ns, int64_t now_ns)
-{
-    if (then_ns - now_ns < *wait_ns) *wait_ns = then_ns - now_ns;
-}
-
 static int wait_for_any(struct spool *spool, struct psa_error *error)
 {
     struct pollfd watch[2 + 2 + PSA_FEED_FDS] = { { psa_signals_fd(), POLLIN, 0 }, { spool->inotify, POLLIN, 0 } };
@@ -290,16 +269,16 @@ static int wait_for_any(struct spool *spool, struct psa_error *error)
     if (spool->has_intake) {
         psa_intake_watch(&spool->intake, spool->now_ns, watch + n, &wait_ns);
         n += 2;
-        if (spool->intake.holding) by_then(&wait_ns, spool->now_ns + FREE_NS, spool->now_ns);
+        if (spool->intake.holding) psa_wake_by(&wait_ns, spool->now_ns + FREE_NS, spool->now_ns);
     }
     if (spool->has_feed) n += psa_feed_watch(&spool->feed, spool->now_ns, watch + n, &wait_ns);
-    if (spool->ending && spool->end_ns > spool->now_ns) by_then(&wait_ns, spool->end_ns, spool->now_ns);
-    if (spool->watchdog_ns) by_then(&wait_ns, spool->woof_ns + spool->watchdog_ns, spool->now_ns);
+    if (spool->ending && spool->end_ns > spool->now_ns) psa_wake_by(&wait_ns, spool->end_ns, spool->now_ns);
+    if (spool->watchdog_ns) psa_wake_by(&wait_ns, spool->woof_ns + spool->watchdog_ns, spool->now_ns);
     if (!spool->ending && spool->has_feed && !spool->has_intake && !spool->options.follow)
-        by_then(&wait_ns, spool->feed.progress_ns + spool->common.linger_ns, spool->now_ns);
-    ready = poll(watch, n, timeout_ms(wait_ns));
+        psa_wake_by(&wait_ns, spool->feed.progress_ns + spool->common.linger_ns, spool->now_ns);
+    ready = poll(watch, n, psa_wait_ms(wait_ns));
     if (ready < 0 && errno != EINTR) return psa_fail(error, PSA_EXIT_RUNTIME, "cannot poll: %s", strerror(errno));
-    spool->now_ns = monotonic_ns();
+    spool->now_ns = psa_clock_ns();
     if (ready > 0 && watch[0].revents) psa_signals_drain();
     if (ready > 0 && watch[1].revents)
         while (read(spool->inotify, events, sizeof events) > 0) continue;
@@ -343,15 +322,15 @@ static int end_feed(struct spool *spool, struct psa_error *error)
         if (!psa_feed_is_done(&spool->feed) && wait_for_any(spool, error) != 0) return -1;
     }
     if (psa_feed_commit(&spool->feed, spool->now_ns)) return 0;
-    return psa_fail(error, PSA_EXIT_RUNTIME, "%s: how far the sink has come could not be stored; it is given that again",
-                    spool->common.folder);
+    return psa_fail(error, PSA_EXIT_RUNTIME,
+                    "%s: how far the sink has come could not be stored; it is given that again", spool->common.folder);
 }
 
 /* ---- running --------------------------------------------------------------------------------------------------------- */
 
 static int open_all(struct spool *spool, char *const *argv, int n, struct psa_error *error)
 {
-    spool->now_ns = monotonic_ns();
+    spool->now_ns = psa_clock_ns();
     if (psa_signals_install(error) != 0) return -1;
     signal(SIGPIPE, SIG_IGN); /* a sink that goes away is started again */
     if (spool->command->tables & WRITES) {

@@ -190,8 +190,8 @@ int psa_file_forget(const char *path, const char *id, struct psa_error *error)
         if (strncmp(entry->d_name, base, n) != 0 || entry->d_name[n] != '.') continue;
         if (!*number || number[strspn(number, "0123456789")] || !is_greater(number, id)) continue;
         if (unlinkat(dirfd(dir), entry->d_name, 0) != 0 && errno != ENOENT)
-            status = psa_fail(error, PSA_EXIT_RUNTIME, "%s/%s: cannot remove: %s", folder, entry->d_name,
-                              strerror(errno));
+            status =
+                psa_fail(error, PSA_EXIT_RUNTIME, "%s/%s: cannot remove: %s", folder, entry->d_name, strerror(errno));
     }
     closedir(dir);
     return status;

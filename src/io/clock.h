@@ -1,0 +1,21 @@
+/* clock.h - the clocks, and how long a poll loop may sleep. Programs read clocks; no stage does. */
+#ifndef PSA_IO_CLOCK_H
+#define PSA_IO_CLOCK_H
+
+#include <stdint.h>
+
+/* Nanoseconds since some moment in the past, never set back: for waits. */
+int64_t psa_clock_ns(void);
+/* Nanoseconds since 1970 by the wall clock. */
+int64_t psa_clock_wall_ns(void);
+
+/* Lower *wait_ns so that a wait that begins at now_ns ends by then_ns. */
+static inline void psa_wake_by(int64_t *wait_ns, int64_t then_ns, int64_t now_ns)
+{
+    if (then_ns - now_ns < *wait_ns) *wait_ns = then_ns - now_ns;
+}
+
+/* poll's timeout for a wait: whole milliseconds, not less than asked for, a minute at most. */
+int psa_wait_ms(int64_t wait_ns);
+
+#endif

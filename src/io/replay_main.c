@@ -7,7 +7,6 @@
  * The clock decides only when a line is written, never what it says (but for --restamp).
  */
 #include "io/replay_main.h"
-#include "io/clock.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -19,6 +19,9 @@
 #include "core/number.h"
 #include "io/fault_points.h"
 
+/* A lock is asked for a hundred times, every 10 ms. */
+enum { LOCK_TRIES = 100, LOCK_WAIT_US = 10000 };
+
 enum {
     FILE_MODE = 0640,  /* what sensors said is not for everyone */
     FOLDER_MODE = 0750 /* likewise */
@@ -55,8 +58,9 @@ static int open_file(int folder, const char *name, int flags)
 {
     int fd;
 
-    /* O_NONBLOCK: a FIFO that someone put there would keep us waiting. It means nothing to a file. */
-    do fd = openat(folder, name, flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, FILE_MODE);
+    /* O_NONBLOCK: a FIFO that someone put there would keep us waiting. It means nothing to a file. O_NOFOLLOW: nor is a link to
+     * be written through to whatever it names. */
+    do fd = openat(folder, name, flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | O_NOFOLLOW, FILE_MODE);
     while (fd < 0 && errno == EINTR);
     return disk_result(fd);
 }
@@ -126,16 +130,24 @@ static int disk_truncate(void *ctx, const char *point, int fd, int64_t size)
 /* fdatasync leaves out the times of the file and nothing else: the size, like all that is needed to read the bytes
  * back, is synced (POSIX, "synchronized I/O data integrity completion"). It saves the journal a commit where a segment
  * has not grown. */
+static bool disk_linked(void *ctx, int fd)
+{
+    struct stat there;
+
+    (void)ctx;
+    return fstat(fd, &there) == 0 && there.st_nlink > 0;
+}
+
 static int disk_sync(void *ctx, const char *point, int fd)
 {
     int fault = PSA_FAULT_BEGIN(point), result;
 
-    (void)ctx;
     if (fault < 0) return fault;
     if (fault == PSA_FAULT_SKIP) return 0;
     do result = fdatasync(fd);
     while (result < 0 && errno == EINTR);
     result = disk_result(result);
+    if (result == 0 && !disk_linked(ctx, fd)) result = -ENOENT; /* someone removed it: synced, and lost all the same */
     PSA_FAULT_END(fault);
     return result;
 }
@@ -167,14 +179,6 @@ static int64_t disk_size(void *ctx, int fd)
 
     (void)ctx;
     return fstat(fd, &there) < 0 ? -errno : (int64_t)there.st_size;
-}
-
-static bool disk_linked(void *ctx, int fd)
-{
-    struct stat there;
-
-    (void)ctx;
-    return fstat(fd, &there) == 0 && there.st_nlink > 0;
 }
 
 static int disk_rename(void *ctx, const char *point, const char *from, const char *to)
@@ -274,16 +278,24 @@ static void write_holder(int fd)
     if (ftruncate(fd, 0) == 0) (void)append(fd, text, n);
 }
 
-/* flock belongs to the open file: it goes when the process dies, however that happens, and no stale lock is left. */
+/* flock belongs to the open file: it goes when the process dies, however that happens, and no stale lock is left. But a child
+ * that the dead one had just forked holds it until its exec, so a lock that is held is asked for a second long. */
+static int lock_soon(int fd)
+{
+    for (int tries = 0;; tries++) {
+        if (flock(fd, LOCK_EX | LOCK_NB) == 0) return 0;
+        if (errno != EINTR && (errno != EWOULDBLOCK || tries >= LOCK_TRIES)) return -errno;
+        usleep(LOCK_WAIT_US);
+    }
+}
+
 static int disk_lock(void *ctx, const char *name, int64_t *holder)
 {
     int fd = open_file(folder_fd(ctx), name, O_RDWR | O_APPEND | O_CREAT), result;
 
     if (fd < 0) return fd;
-    do result = flock(fd, LOCK_EX | LOCK_NB);
-    while (result < 0 && errno == EINTR);
+    result = lock_soon(fd);
     if (result < 0) {
-        result = -errno;
         if (holder) *holder = read_holder(fd);
         (void)close(fd);
         return result;
@@ -378,4 +390,11 @@ void psa_disk_close(struct psa_disk *disk)
 int psa_disk_folder_fd(const struct psa_disk *disk)
 {
     return folder_fd(disk->ctx);
+}
+
+bool psa_disk_is_gone(const struct psa_disk *disk)
+{
+    struct stat status;
+
+    return fstat(psa_disk_folder_fd(disk), &status) == 0 && status.st_nlink == 0;
 }

@@ -22,5 +22,7 @@ int psa_disk_open(struct psa_disk *disk, const char *folder, bool create, struct
 void psa_disk_close(struct psa_disk *disk);
 /* The descriptor of the folder, to watch it. */
 int psa_disk_folder_fd(const struct psa_disk *disk);
+/* Was the folder removed? What is open of it still works, and nothing new can be made in it. */
+bool psa_disk_is_gone(const struct psa_disk *disk);
 
 #endif

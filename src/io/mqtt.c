@@ -175,11 +175,14 @@ static void explain(const struct psa_mqtt *mqtt, int rc, int system_error, char 
 
 static void back_off(struct psa_mqtt *mqtt)
 {
-    const struct psa_sink_run *run = mqtt->run;
+    static const char *const causes[] = { "lost", "connect", "connected", "session" };
+    struct psa_sink_run *run = mqtt->run;
     bool good = mqtt->phase == PSA_MQTT_UP && mqtt->server_reason != MQTT_RC_SESSION_TAKEN_OVER &&
                 (mqtt->progress || run->now_ns - mqtt->up_since_ns > STABLE_NS);
 
     if (good) psa_backoff_reset(&mqtt->backoff);
+    for (size_t i = 0; good && i < sizeof causes / sizeof *causes; i++)
+        psa_report_mended(&run->report, run->name, causes[i]);
     psa_backoff_fail(&mqtt->backoff, run->now_ns, RETRY_FIRST_NS, run->options->retry_max_ns);
 }
 

@@ -32,11 +32,18 @@ static void print(int priority, const char *name, const char *place, const char 
     (void)!write(STDERR_FILENO, line, (size_t)n); /* with stderr gone there is nobody left to tell */
 }
 
-static uint64_t count(struct psa_report *report, const char *name, const char *cause)
+static size_t find(const struct psa_report *report, const char *name, const char *cause)
 {
     size_t i = 0;
 
     while (i < report->n && (strcmp(report->of[i].name, name) != 0 || strcmp(report->of[i].cause, cause) != 0)) i++;
+    return i;
+}
+
+static uint64_t count(struct psa_report *report, const char *name, const char *cause)
+{
+    size_t i = find(report, name, cause);
+
     if (i == report->n) {
         if (i == PSA_REPORT_CAUSES) return ++report->of[PSA_REPORT_CAUSES - 1].n;
         report->of[i].name = name;
@@ -57,16 +64,28 @@ void psa_report_say(struct psa_report *report, const char *name, const char *sou
     print(4, name, place, text);
 }
 
+static void say_total(const struct psa_report *report, size_t i)
+{
+    char text[200];
+
+    if (report->of[i].n <= PSA_REPORT_SHOWN) return;
+    snprintf(text, sizeof text, "%llu such messages in all (the first %d were shown)",
+             (unsigned long long)report->of[i].n, PSA_REPORT_SHOWN);
+    psa_report_say(&(struct psa_report){ 0 }, report->of[i].name, report->of[i].cause, 0, "", text);
+}
+
+void psa_report_mended(struct psa_report *report, const char *name, const char *cause)
+{
+    size_t i = find(report, name, cause);
+
+    if (i == report->n) return;
+    say_total(report, i);
+    report->of[i].n = 0;
+}
+
 void psa_report_totals(struct psa_report *report)
 {
-    for (size_t i = 0; i < report->n; i++) {
-        char text[200];
-
-        if (report->of[i].n <= PSA_REPORT_SHOWN) continue;
-        snprintf(text, sizeof text, "%llu such messages in all (the first %d were shown)",
-                 (unsigned long long)report->of[i].n, PSA_REPORT_SHOWN);
-        psa_report_say(&(struct psa_report){ 0 }, report->of[i].name, report->of[i].cause, 0, "", text);
-    }
+    for (size_t i = 0; i < report->n; i++) say_total(report, i);
 }
 
 void psa_report_error(const char *name, const struct psa_error *error)

@@ -21,6 +21,9 @@ struct psa_report {
  * Control characters become '?'. Under systemd's journal each line starts with its priority, <3> or <4>. */
 void psa_report_say(struct psa_report *report, const char *name, const char *source, uint64_t line, const char *cause,
                     const char *text);
+/* What the cause was about works again: its next ten messages are shown too, so that a service that runs for months still
+ * speaks of its next trouble. */
+void psa_report_mended(struct psa_report *report, const char *name, const char *cause);
 /* The totals of what was not shown. */
 void psa_report_totals(struct psa_report *report);
 /* The error that ends a run. */

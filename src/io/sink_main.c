@@ -101,6 +101,8 @@ void psa_sink_say(struct psa_sink_run *run, const char *cause, uint64_t line, co
 void psa_sink_delivered(struct psa_sink_run *run, struct psa_letter *letter)
 {
     run->stats.passed++;
+    if (run->complained) psa_report_mended(&run->report, run->name, "refused");
+    run->complained = false;
     psa_outbox_finish(&run->outbox, letter);
 }
 
@@ -130,6 +132,7 @@ int psa_sink_refused(struct psa_sink_run *run, struct psa_error *error, const ch
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
     if (!run->options->ack) return psa_fail(error, PSA_EXIT_REFUSED, "%s", text);
+    run->complained = true;
     psa_sink_say(run, "refused", 0, "%s; kept, and tried again later", text);
     return 0;
 }

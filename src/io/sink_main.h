@@ -38,8 +38,9 @@ struct psa_sink_run {
     struct psa_outbox outbox;
     struct psa_report report;
     struct psa_stats stats;
-    int64_t now_ns; /* CLOCK_MONOTONIC, of this turn */
-    bool ending;    /* the input has ended: nothing more will come */
+    int64_t now_ns;  /* CLOCK_MONOTONIC, of this turn */
+    bool complained; /* of a refusal, since the last delivery */
+    bool ending;     /* the input has ended: nothing more will come */
 };
 
 struct psa_transport {

@@ -210,6 +210,15 @@ static void stop_sink(struct psa_feed *feed, int64_t now_ns)
     feed->kill_ns = now_ns + KILL_NS;
 }
 
+/* Something was finished: the next trouble is a new one. */
+static void it_works(struct psa_feed *feed)
+{
+    if (!feed->backoff.tries) return;
+    psa_backoff_reset(&feed->backoff);
+    psa_report_mended(feed->report, feed->name, "sink");
+    psa_report_mended(feed->report, feed->name, "stall");
+}
+
 /* Lines 1..count are finished. */
 static void finish_lines(struct psa_feed *feed, uint64_t count, int64_t now_ns)
 {
@@ -220,7 +229,7 @@ static void finish_lines(struct psa_feed *feed, uint64_t count, int64_t now_ns)
         }
         feed->progress_ns = now_ns;
     }
-    if (feed->progress_ns == now_ns) psa_backoff_reset(&feed->backoff);
+    if (feed->progress_ns == now_ns) it_works(feed);
 }
 
 /* The checkpoint has come through: everything before it is finished, and its states are what a restart begins with. The cursor
@@ -240,7 +249,7 @@ static void finish_checkpoint(struct psa_feed *feed, int64_t now_ns)
     feed->asked = false;
     feed->ready = true;
     feed->progress_ns = now_ns;
-    psa_backoff_reset(&feed->backoff);
+    it_works(feed);
 }
 
 static void take_nonsense(struct psa_feed *feed, struct psa_str line, const char *why)
@@ -297,7 +306,7 @@ static void read_answers(struct psa_feed *feed, int64_t now_ns)
         }
         feed->answers.n -= from;
         memmove(feed->answers.p, feed->answers.p + from, feed->answers.n);
-        if (feed->answers.n > ANSWER_BYTES) feed->answers.n = 0; /* endless: not for us */
+        if (feed->answers.n > ANSWER_BYTES) feed->answers.n = ANSWER_BYTES; /* the head of a longer line says it all */
     }
 }
 

@@ -363,7 +363,8 @@ static void sync_turn(struct psa_intake *intake, int64_t now_ns)
     struct psa_spool_sync job;
 
     if (intake->syncing && psa_syncer_collect(intake->syncer, false, &job)) finish_sync(intake, &job);
-    if (psa_spool_write(intake->writer) != 0) {
+    intake->failing = psa_spool_write(intake->writer) != 0;
+    if (intake->failing) {
         intake->retry_ns = now_ns + RETRY_NS;
         intake->hopeless = intake->ended && intake->reject_when_full;
         return;

@@ -50,6 +50,7 @@ struct psa_intake {
     bool ack, reject_when_full;
     bool ended;    /* no more input */
     bool blocked;  /* full, or the disk does not take it: said */
+    bool failing;  /* the disk did not take what was to be written */
     bool hopeless; /* ended, the disk does not take the rest, and waiting for room is not what was asked for */
     bool more;     /* the last turn ended before the lines did */
     bool holding;  /* `held` is read and not put */

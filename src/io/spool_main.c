@@ -305,6 +305,10 @@ static int loop(struct spool *spool, struct psa_error *error)
             if (spool->has_intake && spool->intake.holding && spool->now_ns - spool->feed.committed_ns >= FREE_NS)
                 psa_feed_commit(&spool->feed, spool->now_ns);
         }
+        if (spool->has_intake && (spool->intake.blocked || spool->intake.failing) && psa_disk_is_gone(&spool->disk))
+            return psa_fail(error, PSA_EXIT_RUNTIME,
+                            "%s: the folder was removed while it was in use; %llu records were not taken",
+                            spool->common.folder, (unsigned long long)psa_intake_untaken(&spool->intake));
         if (is_over(spool)) return 0;
         if (wait_for_any(spool, error) != 0) return -1;
     }
@@ -331,7 +335,6 @@ static int end_feed(struct spool *spool, struct psa_error *error)
 static int open_all(struct spool *spool, char *const *argv, int n, struct psa_error *error)
 {
     spool->now_ns = psa_clock_ns();
-    if (psa_signals_install(error) != 0) return -1;
     signal(SIGPIPE, SIG_IGN); /* a sink that goes away is started again */
     if (spool->command->tables & WRITES) {
         spool->intake = (struct psa_intake){ .name = NAME, .report = &spool->report, .ack = spool->options.ack };
@@ -379,8 +382,8 @@ static int tell_end(struct spool *spool, struct psa_error *error)
     if (!spool->has_intake && !spool->options.follow) /* told to stop is no failure; not getting done is one */
         return psa_fail(error, PSA_EXIT_RUNTIME, "%s: %llu records still wait", spool->common.folder,
                         (unsigned long long)left);
-    snprintf(text, sizeof text, "%llu records wait in %.300s; psa-spool drain -d delivers them",
-             (unsigned long long)left, spool->common.folder);
+    snprintf(text, sizeof text, "%llu records wait in %.200s; psa-spool drain -d %.200s -- SINK delivers them",
+             (unsigned long long)left, spool->common.folder, spool->common.folder);
     say(spool, "backlog", text);
     return 0;
 }
@@ -487,6 +490,7 @@ static int open_disk(struct spool *spool, struct psa_error *error)
 {
     bool create = (spool->command->tables & (WRITES | FEEDS)) != 0;
 
+    if (psa_signals_install(error) != 0) return -1; /* first: a closed stdin must not become the folder */
     if (psa_disk_open(&spool->disk, spool->common.folder, create, error) != 0) return -1;
     spool->has_disk = true;
     return 0;

@@ -290,6 +290,7 @@ static int deliver(struct request *request)
     if (webhook->backoff.tries && psa_backoff_over(&webhook->backoff, run->now_ns)) {
         psa_sink_say(run, "again", 0, "%s takes records again", webhook->options.where);
         psa_backoff_reset(&webhook->backoff);
+        psa_report_mended(&run->report, run->name, "retry");
     }
     psa_sink_delivered(run, request->letter);
     request->letter = NULL;

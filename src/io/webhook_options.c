@@ -181,6 +181,20 @@ static int add_header(struct curl_slist **list, const char *line, size_t name, s
     return status;
 }
 
+/* Does the header's name say that its value is a secret? */
+static bool is_secret_header(const char *text, size_t n)
+{
+    static const char *const words[] = {
+        "authorization", "cookie", "token", "secret", "password", "api-key", "apikey"
+    };
+    char name[128];
+
+    snprintf(name, sizeof name, "%.*s", (int)(n < sizeof name - 1 ? n : sizeof name - 1), text);
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (strcasestr(name, words[i])) return true;
+    return false;
+}
+
 static int take_header(void *config, const struct psa_option *option, const char *value, struct psa_error *error)
 {
     struct psa_webhook_options *options = config;
@@ -190,7 +204,7 @@ static int take_header(void *config, const struct psa_option *option, const char
     if (!name)
         return psa_fail(error, PSA_EXIT_PERMANENT,
                         "--header: not a line like 'X-Site: north' without control characters");
-    if (is_header(value, "Authorization") || is_header(value, "Proxy-Authorization") || is_header(value, "Cookie"))
+    if (is_secret_header(value, name))
         return psa_fail(
             error, PSA_EXIT_PERMANENT,
             "--header: everybody can read %.*s on a command line; put it into a file for --header-file, or a "

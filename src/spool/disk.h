@@ -3,8 +3,8 @@
  * tests give one in memory.
  *
  * Every call that changes or secures something names the point it is made at ("segment.write", "cursor.rename"). The
- * real disk ignores the names; built with -DPSA_FAULT_POINTS it can be told to die or fail at each of them, so the list of
- * points is the list of what the crash tests have to go through.
+ * real disk ignores the names; built with -DPSA_FAULT_POINTS it can be told to die or fail at each of them, so the
+ * list of points is the list of what the crash tests have to go through.
  *
  * Names are file names within the one folder. Calls return a value >= 0, or -errno.
  */

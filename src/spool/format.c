@@ -229,3 +229,13 @@ bool psa_spool_is_segment(const char *name, uint64_t *first)
     while (*digits == '0') digits++;                                       /* padding, which no number in a line has */
     return scan_digits(digits, end, first) && *first <= PSA_SPOOL_SEQ_MAX; /* no digits are left of zeros */
 }
+
+bool psa_spool_is_continued(uint64_t last, uint64_t seq, uint64_t later)
+{
+    return seq > last && seq - last > 1 && later > 0 && later - 1 <= last;
+}
+
+bool psa_spool_is_lost_tail(uint64_t before, uint64_t later)
+{
+    return later > 0 && later - 1 > before;
+}

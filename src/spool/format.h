@@ -21,13 +21,20 @@
  * CRC    CRC-32C (RFC 3720 B.4) of "SEQ TAKEN TEXT", eight lower-case hexadecimal digits
  * TEXT   the input line as it came, any bytes but LF
  *
- * A line is valid if and only if it ends in LF, has this form with single spaces, and the CRC is right. A valid line
- * counts if and only if its SEQ is greater than that of every line that counted before it, in the order of the
- * segments' names and of the lines in them; others repeat what was written twice, after a failed sync, and are passed
- * over.
+ * A line is valid if and only if it ends in LF, has this form with single spaces, and the CRC is right. Lines are taken
+ * in the order of the segments' names and of their places in them. Let LAST be the greatest of the cursor's DONE and of
+ * the SEQs that have counted so far. A valid line counts if and only if
+ *
+ *  1. its SEQ is greater than that of every line that counted before it. Others repeat what was written twice, after a
+ *     failed sync.
+ *  2. its segment has not been left: where numbers are missing before a line, SEQ > LAST + 1, and a later segment's
+ *     name is not greater than LAST + 1, the segment is left, and neither this line nor those behind it in the segment
+ *     count (psa_spool_is_continued). After a failed sync the disk may hold a line and not the ones before it; those
+ *     that were taken stand in that later segment, and the line would hide them.
  *
  * The bytes behind the last valid line of a segment are a torn tail: an append that power or a kill cut off. It was
- * never acknowledged. Invalid bytes with a valid line behind them in the same segment are damage.
+ * never acknowledged. Invalid bytes with a valid line behind them in the same segment are damage, and so is a tail when
+ * the next segment's name says that numbers were given which no line up to there has (psa_spool_is_lost_tail).
  *
  * A line of `dead` is the same with a reason, a JSON string, before TEXT, the CRC being of "SEQ TAKEN REASON TEXT".
  *
@@ -61,6 +68,12 @@
 /* A longer line, LF not counted, is not valid: what a reader needs memory for. */
 #define PSA_SPOOL_LINE_MAX ((size_t)64 << 20)
 
+/* A longer TEXT is refused, so that as a dead letter, with a reason of its own, it still makes a valid line. */
+#define PSA_SPOOL_TEXT_MAX (PSA_SPOOL_LINE_MAX - 4096)
+
+/* Bytes of the shortest valid line, LF included: "1 - 12345678 \n". */
+#define PSA_SPOOL_LINE_MIN 14
+
 /* TAKEN of a record whose clock was not synchronised. */
 #define PSA_SPOOL_UNSYNCED INT64_C(-1)
 
@@ -91,5 +104,12 @@ bool psa_spool_parse_cursor(struct psa_str text, struct psa_spool_cursor *cursor
 void psa_spool_segment_name(uint64_t first, char name[PSA_SPOOL_NAME_MAX]);
 /* Is this a segment's name? Then *first is the number in it. */
 bool psa_spool_is_segment(const char *name, uint64_t *first);
+
+/* Rule 2 of what counts (see above): does the line numbered seq, with LAST before it, leave its segment? `later` is the
+ * lowest number in the name of a segment behind it, 0 when there is none. */
+bool psa_spool_is_continued(uint64_t last, uint64_t seq, uint64_t later);
+/* Is a segment's tail damage? `before` is the greatest number of a valid line up to it, in whatever segment, at least
+ * that before the oldest segment's name; `later` as above. */
+bool psa_spool_is_lost_tail(uint64_t before, uint64_t later);
 
 #endif

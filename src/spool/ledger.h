@@ -1,8 +1,8 @@
 /*
  * ledger.h - what a sink was given and has not finished, and what its answers mean. Pure.
  *
- * A sink numbers the lines it is given from 1 at its own start. The ledger keeps, for each line that is not finished, which
- * record it was; control lines that the feeder put in between stand for the record before them.
+ * A sink numbers the lines it is given from 1 at its own start. The ledger keeps, for each line that is not finished,
+ * which record it was; control lines that the feeder put in between stand for the record before them.
  */
 #ifndef PSA_SPOOL_LEDGER_H
 #define PSA_SPOOL_LEDGER_H

@@ -5,6 +5,9 @@
  * the order of their names; finished records are passed over. That needs no knowledge of which segment holds which
  * numbers, and it finds records that stand in two segments wherever they survived.
  *
+ * What was read to its end and is finished stays so over a rewind: the next pass begins behind it. So a commit that
+ * comes after a rewind still unlinks it.
+ *
  * A segment is complete when a later one exists: the writer appends to its newest only. So the end of a segment is
  * looked at once more after a later one was seen, and only then left. A listing may show a new segment and not the
  * one made just before it; where a number would be missing, a second listing decides.
@@ -155,11 +158,14 @@ void psa_spool_reader_close(struct psa_spool_reader *r)
 void psa_spool_rewind(struct psa_spool_reader *r)
 {
     const struct pin *pin = &r->pin;
+    size_t kept = 0;
 
     r->looked = r->cursor.done;
     if (r->fd < 0 || r->segment != pin->segment || !r->disk->linked(r->disk->ctx, r->fd)) {
-        close_segment(r, 0);
-        r->n_passed = 0;
+        while (kept < r->n_passed && r->passed[kept].last <= r->cursor.done) kept++;
+        r->n_passed = kept;
+        close_segment(r, kept ? r->passed[kept - 1].first + 1 : 0);
+        if (kept) r->before = r->passed[kept - 1].last;
         return;
     }
     r->before = pin->before;
@@ -369,7 +375,7 @@ static int pass_segment(struct psa_spool_reader *r, int64_t tail, uint64_t later
         r->cap_passed = cap;
     }
     /* A name says which numbers were given before it. When they are all here the tail is an append that was cut off. */
-    if (tail && later > r->before + 1) {
+    if (tail && psa_spool_is_lost_tail(r->before, later)) {
         int result = take_damage(r, r->scan.at, tail, later - 1);
 
         if (result < 0) return result;
@@ -406,16 +412,16 @@ static int at_end(struct psa_spool_reader *r, int64_t tail)
 
 /* ---- records ----------------------------------------------------------------------------------------------------- */
 
-/* After a failed sync the disk may hold a line and not the ones before it. Those that were taken are in the next
- * segment then, named by the first of them; the line would hide them. 1: leave this segment for that one; 0; or
+/* Leave this segment for a later one (format.h, rule 2) in front of the line numbered seq? 1: that was done; 0; or
  * -errno. */
-static int is_continued(struct psa_spool_reader *r, uint64_t seq)
+static int leave_segment(struct psa_spool_reader *r, uint64_t seq)
 {
-    uint64_t later;
-    int result = 0;
+    uint64_t later = 0;
+    int result;
 
-    if (seq > r->looked + 1) result = find_segment(r, r->segment + 1, &later);
-    if (result <= 0 || later > r->looked + 1) return result < 0 ? result : 0;
+    if (seq <= r->looked + 1) return 0; /* nothing is missing: that spares the listing */
+    result = find_segment(r, r->segment + 1, &later);
+    if (result <= 0 || !psa_spool_is_continued(r->looked, seq, later)) return result < 0 ? result : 0;
     result = pass_segment(r, 0, later);
     return result < 0 ? result : 1;
 }
@@ -424,11 +430,11 @@ static int is_continued(struct psa_spool_reader *r, uint64_t seq)
 static int take_line(struct psa_spool_reader *r, int64_t now_ms)
 {
     const struct psa_spool_record *record = &r->scan.record;
-    bool counts = record->seq > r->looked && record->seq < UINT64_MAX; /* the writer ends before that one */
+    bool counts = record->seq > r->looked;
     bool expired = r->max_age_ms > 0 && record->taken_ms >= 0 && record->taken_ms < now_ms - r->max_age_ms;
-    int continued = counts ? is_continued(r, record->seq) : 0;
+    int left = counts ? leave_segment(r, record->seq) : 0;
 
-    if (continued) return continued < 0 ? continued : 0;
+    if (left) return left < 0 ? left : 0;
     if (!room_for_losses(r)) return -ENOMEM;
     if (r->damage_bytes) {
         /* It took the place of the numbers between the two lines; where there are none it goes with the next record. */
@@ -490,13 +496,22 @@ static int step(struct psa_spool_reader *r, int64_t now_ms)
     }
 }
 
+static int fail_to_read(const struct psa_spool_reader *r, int result, struct psa_error *error)
+{
+    char name[PSA_SPOOL_NAME_MAX];
+
+    if (r->fd < 0) return psa_fail(error, PSA_EXIT_RUNTIME, "cannot read the spool: %s", strerror(-result));
+    psa_spool_segment_name(r->segment, name);
+    return psa_fail(error, PSA_EXIT_RUNTIME, "cannot read the spool: %s: %s", name, strerror(-result));
+}
+
 int psa_spool_next(struct psa_spool_reader *r, int64_t now_ms, struct psa_spool_record *record, struct psa_error *error)
 {
     int result;
 
     do result = step(r, now_ms);
     while (result == AGAIN);
-    if (result < 0) return psa_fail(error, PSA_EXIT_RUNTIME, "cannot read the spool: %s", strerror(-result));
+    if (result < 0) return fail_to_read(r, result, error);
     if (result == 0) return 1;
     *record = r->scan.record;
     return 0;
@@ -572,6 +587,29 @@ static bool same_cursor(const struct psa_spool_cursor *a, const struct psa_spool
            a->missing == b->missing && a->damaged == b->damaged && a->expired == b->expired;
 }
 
+/* The disk is full: give up the reserve. true: there is room now that was not there before. */
+static bool give_reserve(struct psa_spool_reader *r)
+{
+    if (r->disk->unlink(r->disk->ctx, "reserve.give", PSA_SPOOL_RESERVE) != 0) return false;
+    r->reserve_given = true;
+    return true;
+}
+
+/* The disk is full and the reserve is gone. The cursor that was found needs no room to be made safe, and what it covers
+ * can go then. It was synced before it was renamed, whoever did that; only the folder's entry may not be on the disk.
+ * true: a segment was unlinked. */
+static bool make_room(struct psa_spool_reader *r)
+{
+    size_t before = r->n_passed;
+
+    if (!r->safe && r->stored.done > 0) {
+        r->totals.syncs++;
+        r->safe = r->disk->sync_folder(r->disk->ctx, "cursor.folder-sync") >= 0;
+    }
+    unlink_finished(r);
+    return r->n_passed < before;
+}
+
 int psa_spool_commit(struct psa_spool_reader *r, struct psa_error *error)
 {
     int result;
@@ -587,13 +625,10 @@ int psa_spool_commit(struct psa_spool_reader *r, struct psa_error *error)
         return psa_fail_memory(error, "writing the cursor");
     }
     result = store_cursor(r);
-    if (is_full(result) && r->disk->unlink(r->disk->ctx, "reserve.give", PSA_SPOOL_RESERVE) == 0) {
-        r->reserve_given = true;
-        result = store_cursor(r);
-    }
+    if (is_full(result) && give_reserve(r)) result = store_cursor(r);
+    if (is_full(result) && make_room(r)) result = store_cursor(r);
     if (result < 0) {
-        /* The file may be of the new cursor and not on the disk, or not: it is written again, whatever it would hold.
-         * */
+        /* It may have been renamed and not be on the disk: it is written again, whatever it would hold. */
         r->changed = true;
         return psa_fail(error, PSA_EXIT_RUNTIME, "cannot write the cursor: %s", strerror(-result));
     }
@@ -645,20 +680,36 @@ static int append_dead(struct psa_spool_reader *r, int fd, int64_t max_bytes)
     return result;
 }
 
+static int store_dead(struct psa_spool_reader *r, int64_t max_bytes)
+{
+    int fd = r->disk->open(r->disk->ctx, "dead.open", PSA_SPOOL_DEAD, PSA_DISK_APPEND), result;
+
+    if (fd < 0) return fd;
+    result = append_dead(r, fd, max_bytes);
+    r->disk->close(r->disk->ctx, fd);
+    return result;
+}
+
 int psa_spool_bury(struct psa_spool_reader *r, const struct psa_spool_record *record, int64_t max_bytes,
                    struct psa_error *error)
 {
-    int fd, result;
+    int result;
 
     r->line.n = 0;
     psa_spool_format_line(&r->line, record);
+    if (!r->line.failed && r->line.n > PSA_SPOOL_LINE_MAX) {
+        struct psa_spool_record shorter = *record;
+
+        r->line.n = 0;
+        shorter.reason = psa_str_of("\"\"");
+        psa_spool_format_line(&r->line, &shorter);
+    }
     if (r->line.failed) {
         r->line.failed = false;
         return psa_fail_memory(error, "writing a dead letter");
     }
-    fd = r->disk->open(r->disk->ctx, "dead.open", PSA_SPOOL_DEAD, PSA_DISK_APPEND);
-    result = fd < 0 ? fd : append_dead(r, fd, max_bytes);
-    if (fd >= 0) r->disk->close(r->disk->ctx, fd);
+    result = store_dead(r, max_bytes);
+    if (is_full(result) && give_reserve(r)) result = store_dead(r, max_bytes);
     if (result == 0 && !r->dead_entry_safe) {
         /* Also when the file was there: a process before this one may have made it and come no further. */
         result = r->disk->sync_folder(r->disk->ctx, "dead.folder-sync");

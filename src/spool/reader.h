@@ -9,6 +9,11 @@
  *
  * A lost or damaged cursor is rebuilt from the oldest segment: duplicates rather than loss. Damage is set aside in a
  * file of its own before the cursor may pass it, and counted; sequence numbers that never come are counted as missing.
+ *
+ * A segment that the disk fails to read is damage that may pass: a loose plug, a file system mounted read-only, a bad
+ * sector that reads at the tenth attempt. The reader goes no further for as long as it lasts, and says which segment
+ * it is. To go past it for good would be to lose what may be in it without being told to; a person can move it away,
+ * and its numbers count as missing then.
  */
 #ifndef PSA_SPOOL_READER_H
 #define PSA_SPOOL_READER_H
@@ -41,7 +46,8 @@ uint64_t psa_spool_looked_at(const struct psa_spool_reader *reader);
 /* Note the checkpoint; committed with the cursor. */
 void psa_spool_set_checkpoint(struct psa_spool_reader *reader, uint64_t id);
 /* Store a record among the dead letters, durably, before anything finishes it. When `dead` has max_bytes, it is not
- * stored: 1. A repeated seq is stored again. */
+ * stored: 1. A repeated seq is stored again. A reason with which the line would be too long to be valid is left out. On
+ * a full disk the reserve is given up for it. */
 int psa_spool_bury(struct psa_spool_reader *reader, const struct psa_spool_record *record, int64_t max_bytes,
                    struct psa_error *error);
 /* Make the cursor durable and unlink what is finished. On a full disk the reserve is given up for it. Does nothing when

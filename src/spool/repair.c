@@ -23,6 +23,8 @@ struct mending {
     struct psa_spool_scan scan;
     struct psa_buf block; /* bytes on their way into a file */
     int fresh;            /* the file being written, -1: none */
+    uint64_t before;      /* the greatest number of a line so far, */
+    uint64_t later;       /* and in the name of the segment behind this one, 0: there is none */
 };
 
 static void tell(const struct mending *m, const char *cause, const char *format, ...)
@@ -149,12 +151,13 @@ static int holds_line(struct mending *m, int fd, int64_t from, int64_t bytes)
     return 0;
 }
 
-/* Behind `end` only a torn tail is left, or nothing. Whole lines in it may be records that were taken once: set aside,
- * as by the writer. */
+/* Behind `end` only a tail is left, or nothing. Whole lines in it may be records that were taken once, as it may be when
+ * numbers are missing: set aside, as by the writer and the reader. */
 static int finish_file(struct mending *m, const char *file, int fd, int64_t valid_from, int64_t end, int64_t torn)
 {
     int lines = holds_line(m, fd, end, torn), result = lines < 0 ? lines : 0;
 
+    if (torn && lines == 0) lines = psa_spool_is_lost_tail(m->before, m->later);
     if (lines == 1) result = psa_spool_set_aside(m->disk, file, fd, end, torn);
     if (result < 0) return result;
     if (m->fresh >= 0) {
@@ -178,7 +181,9 @@ static int mend_lines(struct mending *m, const char *file, int fd, bool dead)
         int result;
 
         switch (psa_spool_scan_next(&m->scan)) {
-        case PSA_SPOOL_SCAN_LINE: break;
+        case PSA_SPOOL_SCAN_LINE:
+            if (!dead && m->scan.record.seq > m->before) m->before = m->scan.record.seq;
+            break;
         case PSA_SPOOL_SCAN_DAMAGE:
             result = leave_out(m, file, fd, valid_from);
             if (result < 0) return result;
@@ -191,15 +196,25 @@ static int mend_lines(struct mending *m, const char *file, int fd, bool dead)
     }
 }
 
+/* 0, -1, or 1 when the disk fails to read it: it is left as it is, and *error says so as well. */
 static int mend_file(struct mending *m, const char *file, bool dead, struct psa_error *error)
 {
     int fd = m->disk->open(m->disk->ctx, "repair.open", file, PSA_DISK_APPEND), result;
+    bool unreadable = psa_spool_is_unreadable(fd);
 
-    if (fd < 0) return fail_with(error, file, "opened", fd);
-    result = mend_lines(m, file, fd, dead);
-    close_fresh(m);
-    m->disk->close(m->disk->ctx, fd);
-    return result < 0 ? fail_with(error, file, "repaired", result) : 0;
+    if (fd >= 0) {
+        result = mend_lines(m, file, fd, dead);
+        unreadable = result < 0 && psa_spool_is_unreadable(m->scan.result);
+        close_fresh(m);
+        m->disk->close(m->disk->ctx, fd);
+        if (result == 0) return 0;
+        (void)fail_with(error, file, "repaired", result);
+    } else {
+        (void)fail_with(error, file, "opened", fd);
+    }
+    if (!unreadable) return -1;
+    tell(m, "unreadable", "%s; left as it is", error->text);
+    return 1;
 }
 
 /* ---- repair ------------------------------------------------------------------------------------------------------ */
@@ -245,17 +260,24 @@ static int mend_all(struct mending *m, struct psa_spool_survey *survey, struct p
     struct psa_spool_folder folder = { 0 };
     char name[PSA_SPOOL_NAME_MAX];
     int result = psa_spool_survey(m->disk, NULL, survey, error);
+    bool all = true;
 
     if (result == 0) result = psa_spool_list(m->disk, &folder, error);
-    for (size_t i = 0; i < folder.n && result == 0; i++) {
+    m->before = folder.n ? folder.segment[0] - 1 : 0;
+    for (size_t i = 0; i < folder.n && result >= 0; i++) {
+        m->later = i + 1 < folder.n ? folder.segment[i + 1] : 0;
         psa_spool_segment_name(folder.segment[i], name);
         result = mend_file(m, name, false, error);
+        all &= result == 0;
     }
-    if (result == 0 && folder.has_dead) result = mend_file(m, PSA_SPOOL_DEAD, true, error);
-    if (result == 0) result = mend_cursor(m, survey, error);
-    if (result == 0) result = remove_leftovers(m, error);
+    if (result >= 0 && folder.has_dead) {
+        result = mend_file(m, PSA_SPOOL_DEAD, true, error);
+        all &= result == 0;
+    }
+    if (result >= 0) result = mend_cursor(m, survey, error);
+    if (result >= 0) result = remove_leftovers(m, error);
     psa_spool_folder_free(&folder);
-    return result;
+    return result == 0 && all ? 0 : -1;
 }
 
 static void release(struct mending *m)

@@ -28,6 +28,12 @@ void psa_spool_scan_free(struct psa_spool_scan *scan)
     psa_buf_free(&scan->buf);
 }
 
+bool psa_spool_is_unreadable(int64_t error)
+{
+    /* A bad sector; a failed checksum or a broken tree of the file system; what the block layer says of some media. */
+    return error == -EIO || error == -EBADMSG || error == -EUCLEAN || error == -ENODATA || error == -EILSEQ;
+}
+
 static void forget(struct psa_spool_scan *scan)
 {
     scan->buf.n = scan->begin = scan->searched = 0;

@@ -47,6 +47,8 @@ struct psa_spool_scan {
 /* Begin at the offset of a line's first byte. The buffer of an earlier scan is used again. */
 void psa_spool_scan_start(struct psa_spool_scan *scan, const struct psa_disk *disk, int fd, bool dead, int64_t offset);
 enum psa_spool_scan_kind psa_spool_scan_next(struct psa_spool_scan *scan);
+/* Does this -errno say that the medium has lost the bytes of this file? Others may read well then. */
+bool psa_spool_is_unreadable(int64_t error);
 /* Give the buffer back; the file stays open. */
 void psa_spool_scan_free(struct psa_spool_scan *scan);
 

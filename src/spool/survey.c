@@ -6,6 +6,7 @@
 #include "spool/survey.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,6 +25,9 @@ struct looking {
     struct psa_spool_folder folder;
     struct psa_spool_scan scan;
     uint64_t done;
+    uint64_t later;  /* number in the name of the segment behind the one being looked at; 0: there is none */
+    uint64_t before; /* the greatest number of a valid line so far */
+    bool left;       /* the lines that are left of it do not count: format.h, rule 2 */
 };
 
 /* ---- the cursor -------------------------------------------------------------------------------------------------- */
@@ -56,7 +60,9 @@ static int count_record(struct looking *l, const struct psa_spool_record *record
     uint64_t before = survey->last > l->done ? survey->last : l->done;
     bool finished = record->seq <= l->done;
 
-    if (record->seq <= survey->last) {
+    if (record->seq > l->before) l->before = record->seq;
+    l->left |= psa_spool_is_continued(before, record->seq, l->later);
+    if (l->left || record->seq <= survey->last) {
         survey->repeated++;
         return 0;
     }
@@ -67,44 +73,64 @@ static int count_record(struct looking *l, const struct psa_spool_record *record
     return l->visitor->record ? l->visitor->record(l->visitor->ctx, record, finished) : 0;
 }
 
+/* Where a reader finds damage: not in front of what is finished. */
+static const char *tail_word(const struct looking *l, bool dead)
+{
+    bool lost = !dead && !l->left && psa_spool_is_lost_tail(l->before, l->later) && l->later - 1 > l->done;
+
+    return lost ? "damage" : PSA_SPOOL_TORN;
+}
+
 static int count_dead(struct looking *l, const struct psa_spool_record *record)
 {
     l->survey->dead++;
     return l->visitor->dead ? l->visitor->dead(l->visitor->ctx, record) : 0;
 }
 
-static int count_damage(struct looking *l, const char *file, bool dead, bool torn)
+static int count_damage(struct looking *l, const char *file, bool dead, int64_t at, int64_t bytes, const char *what)
 {
     struct psa_spool_survey *survey = l->survey;
 
     if (dead) {
         survey->dead_damaged++;
-    } else if (torn) {
-        survey->torn_bytes += (uint64_t)l->scan.bytes;
+    } else if (strcmp(what, PSA_SPOOL_TORN) == 0) {
+        survey->torn_bytes += (uint64_t)bytes;
     } else {
         survey->damaged++;
-        survey->damaged_bytes += (uint64_t)l->scan.bytes;
+        survey->damaged_bytes += (uint64_t)bytes;
     }
-    if (!l->visitor->damage) return 0;
-    return l->visitor->damage(l->visitor->ctx, file, l->scan.at, l->scan.bytes, torn ? PSA_SPOOL_TORN : "damage");
+    return l->visitor->damage ? l->visitor->damage(l->visitor->ctx, file, at, bytes, what) : 0;
+}
+
+/* What is left of the file from there on cannot be read. */
+static int count_unreadable(struct looking *l, const char *file, bool dead, int64_t from, int64_t bytes, int failed,
+                            struct psa_error *error)
+{
+    char what[128];
+
+    if (!psa_spool_is_unreadable(failed)) return fail_at(error, file, failed);
+    (void)snprintf(what, sizeof what, "cannot be read: %s", strerror(-failed));
+    return count_damage(l, file, dead, from, bytes > from ? bytes - from : 0, what);
 }
 
 /* Look through the open file: 0, the visitor's value, or -1. */
 static int look_at_lines(struct looking *l, const char *file, bool dead, int looks, struct psa_error *error)
 {
+    const struct psa_spool_scan *scan = &l->scan;
+
     for (;;) {
         int result = 0;
 
         switch (psa_spool_scan_next(&l->scan)) {
-        case PSA_SPOOL_SCAN_LINE:
-            result = dead ? count_dead(l, &l->scan.record) : count_record(l, &l->scan.record);
-            break;
-        case PSA_SPOOL_SCAN_DAMAGE: result = count_damage(l, file, dead, false); break;
+        case PSA_SPOOL_SCAN_LINE: result = dead ? count_dead(l, &scan->record) : count_record(l, &scan->record); break;
+        case PSA_SPOOL_SCAN_DAMAGE: result = count_damage(l, file, dead, scan->at, scan->bytes, "damage"); break;
         case PSA_SPOOL_SCAN_TAIL:
             if (--looks > 0) break;
-            return count_damage(l, file, dead, true);
+            return count_damage(l, file, dead, scan->at, scan->bytes, tail_word(l, dead));
         case PSA_SPOOL_SCAN_END: return 0;
-        case PSA_SPOOL_SCAN_FAILED: return fail_at(error, file, l->scan.result);
+        case PSA_SPOOL_SCAN_FAILED:
+            return count_unreadable(l, file, dead, scan->at, l->disk->size(l->disk->ctx, scan->fd), scan->result,
+                                    error);
         }
         if (result != 0) return result;
     }
@@ -117,7 +143,7 @@ static int look_at_file(struct looking *l, const char *file, bool dead, int look
 
     *gone = fd == -ENOENT;
     if (*gone) return 0;
-    if (fd < 0) return fail_at(error, file, fd);
+    if (fd < 0) return count_unreadable(l, file, dead, 0, 0, fd, error);
     psa_spool_scan_start(&l->scan, l->disk, fd, dead, 0);
     result = look_at_lines(l, file, dead, looks, error);
     l->disk->close(l->disk->ctx, fd);
@@ -130,9 +156,12 @@ static int look_at_all(struct looking *l, struct psa_error *error)
     bool gone;
 
     if (look_at_cursor(l, error) != 0) return -1;
+    if (l->folder.n) l->before = l->folder.segment[0] - 1;
     for (size_t i = 0; i < l->folder.n; i++) {
         int result;
 
+        l->left = false;
+        l->later = i + 1 < l->folder.n ? l->folder.segment[i + 1] : 0;
         psa_spool_segment_name(l->folder.segment[i], name);
         result = look_at_file(l, name, false, i + 1 == l->folder.n ? LOOKS : 1, &gone, error);
         if (result == 0 && gone) result = look_at_cursor(l, error);

@@ -17,9 +17,9 @@ struct psa_spool_survey {
     uint64_t first, last;            /* sequence numbers of the records that count; 0: there are none */
     uint64_t records;                /* that count */
     uint64_t backlog;                /* of them not finished */
-    uint64_t repeated;               /* valid lines that do not count */
+    uint64_t repeated;               /* valid lines that do not count (format.h) */
     uint64_t missing;                /* unfinished sequence numbers that are not there */
-    uint64_t damaged, damaged_bytes; /* stretches of damage now in the segments */
+    uint64_t damaged, damaged_bytes; /* stretches of damage now in the segments, or that cannot be read */
     uint64_t torn_bytes;             /* torn tails */
     uint64_t segments, bytes;        /* of segments */
     uint64_t dead, dead_damaged;     /* valid lines of dead, and stretches of it that are none */
@@ -32,7 +32,9 @@ struct psa_spool_survey {
 #define PSA_SPOOL_TORN "torn tail"
 
 /* What a survey comes by; each may be NULL. Non-zero stops it, and is what it returns; it should not be -1, which says
- * that *error is set. `what` is "damage" or "torn tail". */
+ * that *error is set. `what` is "damage", "torn tail", or "cannot be read: ..." for the rest of a file behind a place
+ * that the disk fails to read: the survey goes on with the next file. What it says of records is then of those that it
+ * could read; a reader waits in front of such a place. */
 struct psa_spool_visitor {
     void *ctx;
     int (*record)(void *ctx, const struct psa_spool_record *record, bool finished); /* that count, in order */
@@ -44,8 +46,9 @@ int psa_spool_survey(const struct psa_disk *disk, const struct psa_spool_visitor
                      struct psa_spool_survey *survey, struct psa_error *error);
 
 /* Take both locks; set damage aside, cut torn tails (whole lines in one are set aside first), write a lost or damaged
- * cursor anew, take cursor.tmp away. After it a survey finds nothing wrong. Records that count are not touched. *survey
- * is what was found before. */
+ * cursor anew, take cursor.tmp away. After it a survey finds nothing wrong. Every valid line stays where it is, so the
+ * same ones count. A file that the disk fails to read is left as it is; the others are repaired, and it returns -1.
+ * *survey is what was found before. */
 int psa_spool_repair(const struct psa_disk *disk, const struct psa_spool_say *say, struct psa_spool_survey *survey,
                      struct psa_error *error);
 

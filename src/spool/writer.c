@@ -24,7 +24,8 @@
  *     is short (the copy synced before it takes the name), and otherwise left for a new one.
  *  6. Recovery goes on behind the cursor, behind every valid line of every segment and not before any segment's name: a
  *     number whose record was lost untaken but may have been finished, or seen, is not given again. (A power cut may
- *     lose an untaken record that only a reader that is gone as well has seen; its number may be given again.)
+ *     lose an untaken record that only a reader that is gone as well has seen; its number may be given again.) Of bytes
+ *     that the disk fails to read it takes it that they are as many lines as ever fit into them.
  */
 #include "spool/writer.h"
 
@@ -220,9 +221,15 @@ static int write_bytes(struct psa_spool_writer *w, int fd, const char *p, size_t
 
 /* ---- recovery ---------------------------------------------------------------------------------------------------- */
 
-/* The number of the last valid line among these bytes, which end where a file ends; 0: there is none. The first line is
- * passed over unless the bytes begin where the file does. */
-static uint64_t last_number(const char *bytes, size_t n, bool whole)
+/* As many numbers further, as far as there are any. */
+static uint64_t add_numbers(uint64_t seq, uint64_t n)
+{
+    return PSA_SPOOL_SEQ_MAX - seq < n ? PSA_SPOOL_SEQ_MAX : seq + n;
+}
+
+/* The number of the last valid line among these bytes, which end where a file ends, and how many bytes are behind it;
+ * 0: there is none. The first line is passed over unless the bytes begin where the file does. */
+static uint64_t last_number(const char *bytes, size_t n, bool whole, int64_t *behind)
 {
     struct psa_spool_record record;
     size_t end = n;
@@ -236,6 +243,7 @@ static uint64_t last_number(const char *bytes, size_t n, bool whole)
         before = end ? memrchr(bytes, '\n', end) : NULL;
         if (!before && !whole) return 0;
         begin = before ? (size_t)(before - bytes) + 1 : 0;
+        *behind = (int64_t)(n - end - 1);
         if (psa_spool_parse_line((struct psa_str){ bytes + begin, end - begin }, false, &record)) return record.seq;
         end = begin;
     }
@@ -244,7 +252,7 @@ static uint64_t last_number(const char *bytes, size_t n, bool whole)
 
 /* The same of a whole segment. Only the segment behind may be begun before what stands at its end was taken, so its
  * end is all there is to look at; more of it when the end is damaged. 0 or -errno. */
-static int end_of_segment(const struct psa_disk *disk, const struct segment *segment, uint64_t *last)
+static int end_of_segment(const struct psa_disk *disk, const struct segment *segment, uint64_t *last, int64_t *behind)
 {
     char name[PSA_SPOOL_NAME_MAX];
     struct psa_buf bytes = { 0 };
@@ -269,12 +277,54 @@ static int end_of_segment(const struct psa_disk *disk, const struct segment *seg
             if (n == 0) break;
             if (n > 0) bytes.n += (size_t)n;
         }
-        if (n >= 0) *last = last_number(place, bytes.n, from == 0);
+        if (n >= 0) *last = last_number(place, bytes.n, from == 0, behind);
         if (from == 0) break;
     }
     psa_buf_free(&bytes);
     disk->close(disk->ctx, fd);
     return n < 0 ? (int)n : size < 0 ? (int)size : 0;
+}
+
+/* The number of the last valid line in front of what cannot be read, and how many bytes are behind it. */
+static uint64_t front_of_segment(const struct psa_disk *disk, const struct segment *segment, int64_t *behind)
+{
+    struct psa_spool_scan scan = { 0 };
+    enum psa_spool_scan_kind kind;
+    char name[PSA_SPOOL_NAME_MAX];
+    uint64_t last = 0;
+    int fd;
+
+    *behind = segment->bytes;
+    psa_spool_segment_name(segment->first, name);
+    fd = disk->open(disk->ctx, "segment.open", name, PSA_DISK_READ);
+    if (fd < 0) return 0;
+    psa_spool_scan_start(&scan, disk, fd, false, 0);
+    while ((kind = psa_spool_scan_next(&scan)) == PSA_SPOOL_SCAN_LINE || kind == PSA_SPOOL_SCAN_DAMAGE)
+        if (kind == PSA_SPOOL_SCAN_LINE && scan.record.seq > last) last = scan.record.seq;
+    *behind -= scan.at < segment->bytes ? scan.at : segment->bytes;
+    psa_spool_scan_free(&scan);
+    disk->close(disk->ctx, fd);
+    return last;
+}
+
+/* The disk fails to read the segment: move *next behind every number that may be in it. Where its end can be read
+ * that is the last line; otherwise, behind what can be read, as many of the shortest lines as fit, numbered from
+ * there or from *next on. */
+static void pass_unreadable(struct psa_spool_writer *w, const struct segment *segment, int failed, uint64_t *next)
+{
+    char name[PSA_SPOOL_NAME_MAX], text[SENTENCE];
+    uint64_t last = 0;
+    int64_t behind = 0;
+
+    if (end_of_segment(w->disk, segment, &last, &behind) < 0 || last == 0)
+        last = front_of_segment(w->disk, segment, &behind);
+    if (last < segment->first - 1) last = segment->first - 1;
+    if (last > *next) *next = last;
+    *next = add_numbers(*next, (uint64_t)behind / PSA_SPOOL_LINE_MIN);
+    psa_spool_segment_name(segment->first, name);
+    snprintf(text, sizeof text, "cannot read %s: %s; it is left as it is, and the next number is %" PRIu64 " or higher",
+             name, strerror(-failed), *next + 1);
+    say(w, "damaged", text);
 }
 
 /* How many whole lines, valid or not, stand in these bytes of the file; or -errno. */
@@ -306,8 +356,9 @@ static bool cut_tail(struct psa_spool_writer *w, const struct psa_spool_scan *ta
     int failed = lines < 0 ? (int)lines : 0;
 
     psa_spool_segment_name(segment->first, name);
+    if (lines < 0) *last = add_numbers(*last, (uint64_t)tail->bytes / PSA_SPOOL_LINE_MIN);
     if (lines > 0) {
-        *last = PSA_SPOOL_SEQ_MAX - *last < (uint64_t)lines ? PSA_SPOOL_SEQ_MAX : *last + (uint64_t)lines;
+        *last = add_numbers(*last, (uint64_t)lines);
         failed = psa_spool_set_aside(w->disk, name, w->fd, tail->at, tail->bytes);
         snprintf(text, sizeof text, "%" PRId64 " damaged lines at the end of %s; %s", lines, name,
                  failed < 0 ? "cannot set them aside, left where they are" : "set aside");
@@ -350,7 +401,7 @@ static bool rewrite_segment(struct psa_spool_writer *w)
 }
 
 /* Open the last segment and go through it: *last becomes the number behind which to go on. *good: it can be gone on
- * with. 0 or -errno. */
+ * with. 0 or -errno; then w->fd may be open or not. */
 static int recover_segment(struct psa_spool_writer *w, uint64_t *last, bool *good)
 {
     struct psa_spool_scan scan = { 0 };
@@ -358,21 +409,25 @@ static int recover_segment(struct psa_spool_writer *w, uint64_t *last, bool *goo
     char name[PSA_SPOOL_NAME_MAX];
     int64_t bytes;
 
-    *good = true;
+    *good = false;
     *last = current(w)->first - 1;
     psa_spool_segment_name(current(w)->first, name);
     w->fd = w->disk->open(w->disk->ctx, "segment.open", name, PSA_DISK_APPEND);
     if (w->fd < 0) return w->fd;
+    *good = true;
     psa_spool_scan_start(&scan, w->disk, w->fd, false, 0);
     while ((kind = psa_spool_scan_next(&scan)) == PSA_SPOOL_SCAN_LINE || kind == PSA_SPOOL_SCAN_DAMAGE) {
         if (kind == PSA_SPOOL_SCAN_LINE && scan.record.seq > *last) *last = scan.record.seq;
         if (kind == PSA_SPOOL_SCAN_DAMAGE) *good = false; /* where the damage is it stays, for the reader */
     }
+    psa_spool_scan_free(&scan);
+    if (kind == PSA_SPOOL_SCAN_FAILED) {
+        *good = false;
+        return scan.result;
+    }
     current(w)->bytes = scan.at + scan.bytes;
     if (kind == PSA_SPOOL_SCAN_TAIL) *good &= cut_tail(w, &scan, last);
     bytes = current(w)->bytes;
-    psa_spool_scan_free(&scan);
-    if (kind == PSA_SPOOL_SCAN_FAILED) return scan.result;
     /* A sync of it may have failed in the process before, and its pages count as clean: to append would be to build on
      * bytes that are not on the disk. A short one is copied, so that many starts do not make many segments. */
     if (bytes > REWRITE_BYTES || bytes >= w->limits.segment_size) *good = false;
@@ -380,35 +435,46 @@ static int recover_segment(struct psa_spool_writer *w, uint64_t *last, bool *goo
     return 0;
 }
 
+/* Go on in a new segment: nothing is to be written behind what stands in the last one. */
+static void go_on_behind(struct psa_spool_writer *w, uint64_t *next)
+{
+    if (w->fd >= 0) {
+        struct psa_spool_sync last_one = { .fd = w->fd, .folder = true };
+
+        /* Whether that works or not, there is nothing better to do. */
+        psa_spool_sync_run(w->disk, &last_one);
+        w->disk->close(w->disk->ctx, w->fd);
+    }
+    w->fd = -1;
+    w->recovered = false;
+    /* The next segment must have a name of its own. */
+    if (current(w)->first > *next) *next = current(w)->first;
+}
+
 static int recover(struct psa_spool_writer *w)
 {
     struct psa_spool_cursor cursor;
     int result = psa_spool_read_cursor(w->disk, &cursor);
     uint64_t next = cursor.done, last = 0;
+    int64_t behind;
     bool good = false;
 
     if (result >= 0) result = list_segments(w->disk, &w->segments);
-    for (size_t i = 0; result >= 0 && i + 1 < w->segments.n; i++) {
-        result = end_of_segment(w->disk, &w->segments.at[i], &last);
+    for (size_t i = 0; result >= 0 && i < w->segments.n; i++) {
+        const struct segment *segment = &w->segments.at[i];
+        bool newest = i + 1 == w->segments.n;
+
+        result = newest ? recover_segment(w, &last, &good) : end_of_segment(w->disk, segment, &last, &behind);
+        /* Without a line in it a name that is too low would say nothing true. */
+        if (good && segment->bytes == 0 && segment->first <= next) good = false;
         if (last > next) next = last;
+        if (!psa_spool_is_unreadable(result)) continue;
+        pass_unreadable(w, segment, result, &next);
+        result = 0;
     }
     if (result >= 0 && w->segments.n) {
-        result = recover_segment(w, &last, &good);
-        /* Without a line in it a name that is too low would say nothing true. */
-        if (good && current(w)->bytes == 0 && current(w)->first <= next) good = false;
-        if (last > next) next = last;
         w->recovered = w->entry_new = true;
-        if (!good && w->fd >= 0) {
-            struct psa_spool_sync last_one = { .fd = w->fd, .folder = true };
-
-            /* Whether that works or not, there is nothing better to do. */
-            psa_spool_sync_run(w->disk, &last_one);
-            w->disk->close(w->disk->ctx, w->fd);
-            w->fd = -1;
-            w->recovered = false;
-            /* The next segment must have a name of its own. */
-            if (current(w)->first > next) next = current(w)->first;
-        }
+        if (!good) go_on_behind(w, &next);
     }
     count_held(w);
     w->last_put = w->last_written = w->placed = w->last_taken = next;
@@ -615,9 +681,10 @@ static bool drop_oldest(struct psa_spool_writer *w)
 /* The newest segment always stays. When it is the only one, nothing can be freed until another is begun. */
 static bool give_way(struct psa_spool_writer *w)
 {
-    if (w->job || w->leave || w->fd < 0 || w->segments.n > 1 || w->placed < current(w)->first) return false;
-    end_segment(w);
-    return w->last_taken >= current(w)->first && begin_segment(w) == 0;
+    if (w->job || w->leave || w->segments.n != 1) return false;
+    /* None is written to: it was left, at a start for one, and without this would stay the newest for ever. */
+    if (w->fd >= 0 && w->placed >= current(w)->first) end_segment(w);
+    return w->fd < 0 && w->last_taken >= current(w)->first && begin_segment(w) == 0;
 }
 
 static int64_t unwritten(const struct psa_spool_writer *w)
@@ -667,10 +734,10 @@ enum psa_spool_put psa_spool_put(struct psa_spool_writer *w, struct psa_str text
     struct group *group = &w->group[1];
     size_t n = group->lines.n;
 
-    if (text.n > (uint64_t)w->limits.max_size / PSA_SPOOL_LINE_PART || text.n > PSA_SPOOL_LINE_MAX - LINE_OVERHEAD)
+    if (text.n > (uint64_t)w->limits.max_size / PSA_SPOOL_LINE_PART || text.n > PSA_SPOOL_TEXT_MAX)
         return PSA_SPOOL_TOO_LONG;
     if (w->stuck) return PSA_SPOOL_FULL;
-    if (w->last_put >= UINT64_MAX - 1) return PSA_SPOOL_FAILED; /* only a forged cursor or name gets here */
+    if (w->last_put >= PSA_SPOOL_SEQ_MAX) return PSA_SPOOL_FAILED; /* only a forged cursor or name gets here */
     if (!make_room(w, (int64_t)text.n + LINE_OVERHEAD)) return PSA_SPOOL_FULL;
     n = group->lines.n; /* making room may have had records taken */
     psa_spool_format_line(&group->lines, &record);

@@ -61,7 +61,8 @@ struct psa_spool_writer;
  * Take the lock and recover: find the segments, cut the torn tail of the last, and go on behind it, in a synced copy
  * of it when it is short, else in a new one: a sync of it may have failed in a process before. The next sequence
  * number is behind every record, the cursor, and what was damaged at the end. Never fails because of what the files
- * contain. Files that are not the spool's are left alone. `say` and `disk` must outlive the writer.
+ * contain, nor because the disk fails to read a segment: that is left as it is, and as many numbers are left out as it
+ * can hold at most. Files that are not the spool's are left alone. `say` and `disk` must outlive the writer.
  */
 int psa_spool_writer_open(struct psa_spool_writer **writer, const struct psa_disk *disk,
                           const struct psa_spool_limits *limits, const struct psa_spool_say *say,
@@ -72,7 +73,7 @@ void psa_spool_writer_close(struct psa_spool_writer *writer);
 enum psa_spool_put {
     PSA_SPOOL_PUT,
     PSA_SPOOL_FULL,     /* no room now: nothing happened; try again when the reader has freed some, or reject it */
-    PSA_SPOOL_TOO_LONG, /* longer than max_size / PSA_SPOOL_LINE_PART: it will never fit */
+    PSA_SPOOL_TOO_LONG, /* longer than max_size / PSA_SPOOL_LINE_PART or PSA_SPOOL_TEXT_MAX: it will never fit */
     PSA_SPOOL_FAILED    /* memory is out */
 };
 /* Put a line (no LF) in. *seq (may be NULL) is its sequence number. */

@@ -216,6 +216,26 @@ END
     [ "$(stat_of .backlog)" = 3 ]
 }
 
+@test "an answer longer than any is taken by its head; the sink's next trouble is told although there were many" {
+    lines 1 30 >"$T/in"
+    cat >"$T/sink.py" <<END
+import os, sys
+n = 0
+for line in sys.stdin:
+    n += 1
+    if '"a":3}' in line:
+        print("!%d %s" % (n, "x" * 100000))
+    else:
+        open("$T/got", "a").write(line)
+    print(n, flush=True)
+    if n > 1:
+        os._exit(5)
+END
+    keep 0 spool -d "$Q" --retry-max 20ms --linger 30s --stats -- $PY "$T/sink.py" <"$T/in"
+    [ "$(grep -F psa_stats "$T/err" | jq -c '[.dead, .delivered]')" = '[1,29]' ]
+    [ "$(grep -c 'exited with status 5' "$T/err")" -gt 10 ]
+}
+
 @test "without a sink that works the backlog is named, stays, and drain delivers it" {
     lines 1 20 >"$T/in"
     keep 0 spool -d "$Q" --linger 200ms -- false <"$T/in"
@@ -430,7 +450,7 @@ die=0
 psa-window --length 1s --stride 250ms --state $T/w | $SINK $T/got --die-after \$die
 END
     chmod +x "$T/chain"
-    keep 0 spool -d "$Q" --checkpoint 150 --checkpoint-every 1h --retry-max 50ms --linger 60s -- "$T/chain" <"$T/in"
+    keep 0 spool -d "$Q" --checkpoint 150 --checkpoint-every 1h --retry-max 50ms --stall 2s --linger 60s -- "$T/chain" <"$T/in"
     [ "$(cat "$T/runs")" = 3 ]
     cmp <(sort -u "$T/want") <(sort -u "$T/got") # again, but nothing else and nothing less
     [ "$(stat_of .backlog)" = 0 ]
@@ -463,6 +483,52 @@ END
     [ "$(grep -F psa_stats "$T/err" | jq .syncs)" = 0 ]
     keep 0 spool append -d "$Q" --sync always --stats <"$T/in"
     [ "$(grep -F psa_stats "$T/err" | jq '.syncs > 0')" = true ]
+}
+
+@test "the folder removed under it is said, and ends with 1" {
+    mkfifo "$T/pipe"
+    psa-spool append -d "$Q" --max-size 1MiB <"$T/pipe" 2>"$T/err" &
+    children+=($!)
+    exec 9>"$T/pipe"
+    lines 1 5 >&9
+    until_true test -s "$Q/00000000000000000001.seg"
+    rm -r "$Q"
+    $PY -c 'for i in range(300): print("{\"a\":%d,\"x\":\"%s\"}" % (i, "x" * 4000))' >&9 2>/dev/null || true # 1.2 MB
+    exec 9>&-
+    status=0
+    wait "${children[0]}" || status=$?
+    [ "$status" = 1 ]
+    saying 'the folder was removed while it was in use; '
+}
+
+@test "append --ack acknowledges nothing into a folder that was removed" {
+    mkfifo "$T/pipe"
+    psa-spool append -d "$Q" --ack --sync always <"$T/pipe" >"$T/out" 2>"$T/err" &
+    children+=($!)
+    exec 9>"$T/pipe"
+    lines 1 100 >&9
+    until_true grep -qx 100 "$T/out"
+    rm -r "$Q"
+    lines 101 200 >&9
+    exec 9>&-
+    status=0
+    wait "${children[0]}" || status=$?
+    [ "$status" = 1 ]
+    [ "$(tail -n 1 "$T/out")" = 100 ]
+    saying 'the folder was removed while it was in use; 100 records were not taken'
+}
+
+@test "a link within the spool is not written through" {
+    lines 1 3 | keep 0 spool append -d "$Q"
+    echo precious >"$T/precious"
+    ln -s "$T/precious" "$Q/cursor.tmp"
+    keep 0 spool drain -d "$Q" --linger 300ms -- $SINK "$T/got" || true
+    [ "$(cat "$T/precious")" = precious ]
+}
+
+@test "a closed stdin is an error of reading, and not the spool's folder" {
+    keep 1 bash -c "exec psa-spool append -d $Q <&-"
+    saying 'stdin: cannot read: Bad file descriptor'
 }
 
 @test "wrong usage is said and exits with 2" {

@@ -5,8 +5,7 @@
  * operations that lie between the two. memory_disk_cut makes of a disk what a power cut may leave of it:
  *
  *     data      absent; written up to any byte; grown, but NUL from any byte on; all there; or, with HOLES, any piece
- *     of
- *               it NUL, which file systems do that write pages back in any order
+ *               of it NUL, which file systems do that write pages back in any order
  *     folder    no operation; the first few; any of them, only those on one name in their order; all
  *
  * A sync that fails behaves as Linux does: the pages that were dirty count as clean from then on, so a later sync of
@@ -33,6 +32,7 @@ struct memory_inode {
     size_t low;                /* the smallest size since the last sync: below it `now` and `safe` are the same */
     size_t lost_from, lost_to; /* bytes of `now` that a failed sync lost: they will never be safe */
     size_t reserved;           /* blocks held (reserve), whatever the size is */
+    size_t bad_from, bad_to;   /* bytes that the disk fails to read (memory_disk_spoil) */
 };
 
 struct memory_entry {
@@ -306,6 +306,10 @@ static inline int64_t memory_read(void *ctx, int fd, int64_t offset, char *to, s
     if (offset < 0) return -EINVAL;
     if ((uint64_t)offset >= inode->n) return 0;
     if (n > inode->n - (size_t)offset) n = inode->n - (size_t)offset;
+    if ((size_t)offset < inode->bad_to && (size_t)offset + n > inode->bad_from) {
+        if ((size_t)offset >= inode->bad_from) return -EIO;
+        n = inode->bad_from - (size_t)offset; /* up to the bad place it reads */
+    }
     memcpy(to, inode->now + offset, n);
     return (int64_t)n;
 }
@@ -618,6 +622,16 @@ static inline char *memory_disk_content(struct memory_disk *m, const char *name,
     if (!entry) return NULL;
     *n = m->inode[entry->inode].n;
     return m->inode[entry->inode].now ? m->inode[entry->inode].now : (char *)(uintptr_t) "";
+}
+
+/* From now on the disk fails to read these bytes of the file; from == to: it reads all of it. */
+static inline void memory_disk_spoil(struct memory_disk *m, const char *name, size_t from, size_t to)
+{
+    struct memory_entry *entry = memory_find(&m->now, name);
+
+    if (!entry) abort();
+    m->inode[entry->inode].bad_from = from;
+    m->inode[entry->inode].bad_to = to;
 }
 
 static inline size_t memory_disk_count(const struct memory_disk *m, const char *point)

@@ -3,8 +3,9 @@
  *
  * The property, tried over thousands of cuts at every step: what was taken and is not finished by the cursor on the
  * disk is handed out, in order and unaltered; nothing is invented; the cursor is never beyond what was finished; dead
- * letters are there before the cursor is past them; nothing counts as missing or damaged; and a fresh record comes
- * through. The table at the end leaves out one sync at a time and shows that the property then breaks.
+ * letters are there before the cursor is past them; nothing counts as missing or damaged; a survey says what a reader
+ * then hands out; and a fresh record comes through. The table at the end leaves out one sync at a time and shows that
+ * the property then breaks.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,6 +18,7 @@
 #include "memory_disk.h"
 #include "spool/format.h"
 #include "spool/reader.h"
+#include "spool/survey.h"
 #include "spool/writer.h"
 
 enum { NUMBERS = 6000, IDS = 12, LINE = 160 };
@@ -387,6 +389,87 @@ static void gives_the_reserve_for_the_cursor(void **state)
     memory_disk_free(&m);
 }
 
+/* What a reader before this one has finished and could not unlink makes room for the cursor, which it needs first. */
+static void frees_a_full_disk(void **state)
+{
+    struct memory_disk m;
+    struct psa_spool_reader *r;
+
+    (void)state;
+    memory_disk_init(&m);
+    put_segment(&m, 1, 9, "");
+    put_segment(&m, 10, 12, "");
+    r = open_reader(&m, 0);
+    expect(r, 1, 10);
+    psa_spool_finish(r, 10);
+    memory_disk_fault(&m, "segment.unlink", 1, 1, EIO);
+    commit(r);
+    assert_true(is_there(&m, "00000000000000000001.seg"));
+    psa_spool_reader_close(r);
+    r = open_reader(&m, 0);
+    expect(r, 11, 11);
+    psa_spool_finish(r, 11);
+    memory_disk_calm(&m);
+    m.space = memory_used(&m);
+    commit(r);
+    assert_int_equal(memory_disk_count(&m, "cursor.create"), 2);
+    assert_false(is_there(&m, "00000000000000000001.seg"));
+    assert_int_equal(psa_spool_cursor_of(r).done, 11);
+    psa_spool_reader_close(r);
+    memory_disk_free(&m);
+}
+
+static void unlinks_after_a_rewind(void **state)
+{
+    struct memory_disk m;
+    struct psa_spool_reader *r;
+
+    (void)state;
+    memory_disk_init(&m);
+    put_segment(&m, 1, 3, "");
+    put_segment(&m, 4, 6, "");
+    put_segment(&m, 7, 9, "");
+    r = open_reader(&m, 0);
+    expect(r, 1, 8);
+    psa_spool_finish(r, 5);
+    psa_spool_rewind(r);
+    commit(r);
+    assert_false(is_there(&m, "00000000000000000001.seg"));
+    assert_true(is_there(&m, "00000000000000000004.seg"));
+    expect(r, 6, 9);
+    psa_spool_finish(r, 9);
+    assert_int_equal(psa_spool_cursor_of(r).missing, 0);
+    commit(r);
+    assert_false(is_there(&m, "00000000000000000004.seg"));
+    psa_spool_reader_close(r);
+    memory_disk_free(&m);
+}
+
+/* The reader waits in front of what cannot be read: it may be readable again. */
+static void waits_for_a_bad_sector(void **state)
+{
+    struct memory_disk m;
+    struct psa_spool_reader *r;
+    struct psa_spool_record record;
+    struct psa_error error = { 0 };
+
+    (void)state;
+    memory_disk_init(&m);
+    put_segment(&m, 1, 5, "");
+    put_segment(&m, 6, 9, "");
+    memory_disk_spoil(&m, "00000000000000000001.seg", 50, 60);
+    r = open_reader(&m, 0);
+    expect(r, 1, 2);
+    for (int i = 0; i < 3; i++) assert_int_equal(psa_spool_next(r, 0, &record, &error), -1);
+    assert_string_equal(error.text, "cannot read the spool: 00000000000000000001.seg: Input/output error");
+    memory_disk_spoil(&m, "00000000000000000001.seg", 0, 0);
+    expect(r, 3, 9);
+    psa_spool_finish(r, 9);
+    assert_int_equal(psa_spool_cursor_of(r).missing + psa_spool_cursor_of(r).damaged, 0);
+    psa_spool_reader_close(r);
+    memory_disk_free(&m);
+}
+
 static int bury(struct psa_spool_reader *r, uint64_t seq, int64_t max_bytes)
 {
     struct psa_spool_record record = { seq, 7, { "\"no\"", 4 }, { "text", 4 } };
@@ -429,6 +512,93 @@ static void buries_durably(void **state)
     psa_spool_reader_close(r);
     memory_disk_free(&m);
     memory_disk_free(&after);
+}
+
+/* The process dies in the middle of a dead letter, at either half of the write: the next one is whole. */
+static void buries_behind_a_torn_letter(void **state)
+{
+    struct psa_spool_survey survey;
+    struct psa_error error = { 0 };
+
+    (void)state;
+    for (int half = 0; half < 2; half++) {
+        struct memory_disk m;
+        struct psa_spool_reader *r;
+
+        memory_disk_init(&m);
+        r = open_reader(&m, 0);
+        assert_int_equal(bury(r, 1, 1000), 0);
+        m.freeze_at = m.n_log + 2; /* behind dead.open */
+        m.freeze_half = half;
+        assert_int_equal(bury(r, 2, 1000), -1);
+        psa_spool_reader_close(r);
+        memory_disk_kill(&m);
+        r = open_reader(&m, 0);
+        assert_int_equal(bury(r, 2, 1000), 0);
+        assert_int_equal(bury(r, 3, 1000), 0);
+        psa_spool_reader_close(r);
+        assert_int_equal(psa_spool_survey(&m.disk, NULL, &survey, &error), 0);
+        assert_int_equal(survey.dead, 3);
+        assert_int_equal(survey.dead_damaged, 0);
+        memory_disk_free(&m);
+    }
+}
+
+/* The longest line that gets in comes out, and can become a dead letter, if need be without its reason. */
+static void buries_the_longest(void **state)
+{
+    static const struct psa_spool_limits huge = { .max_size = INT64_MAX, .segment_size = 4000 };
+    struct psa_str text = { calloc(PSA_SPOOL_TEXT_MAX, 1), PSA_SPOOL_TEXT_MAX };
+    struct memory_disk m;
+    struct psa_spool_writer *w;
+    struct psa_spool_reader *r;
+    struct psa_spool_record record;
+    struct psa_spool_survey survey;
+    struct psa_error error = { 0 };
+    char reason[5000];
+
+    (void)state;
+    assert_non_null(text.p);
+    memset(reason, '"', sizeof reason);
+    memset(reason + 1, 'x', sizeof reason - 2);
+    memory_disk_init(&m);
+    assert_int_equal(psa_spool_writer_open(&w, &m.disk, &huge, NULL, &error), 0);
+    assert_int_equal(psa_spool_put(w, text, INT64_MAX, NULL), PSA_SPOOL_PUT);
+    assert_int_equal(psa_spool_write(w), 0);
+    r = open_reader(&m, 0);
+    assert_int_equal(psa_spool_next(r, 0, &record, &error), 0);
+    assert_int_equal(record.text.n, PSA_SPOOL_TEXT_MAX);
+    record.reason = (struct psa_str){ reason, sizeof reason };
+    assert_int_equal(psa_spool_bury(r, &record, INT64_MAX, &error), 0);
+    assert_int_equal(psa_spool_survey(&m.disk, NULL, &survey, &error), 0);
+    assert_int_equal(survey.dead, 1);
+    psa_spool_reader_close(r);
+    psa_spool_writer_close(w);
+    memory_disk_free(&m);
+    free((void *)(uintptr_t)text.p);
+}
+
+static void gives_the_reserve_for_a_dead_letter(void **state)
+{
+    struct memory_disk m;
+    struct psa_spool_reader *r;
+
+    (void)state;
+    memory_disk_init(&m);
+    put_segment(&m, 1, 3, "");
+    assert_true(psa_spool_make_reserve(&m.disk) >= 0);
+    r = open_reader(&m, 0);
+    expect(r, 1, 1);
+    m.space = memory_used(&m);
+    assert_int_equal(bury(r, 1, 1000), 0);
+    assert_int_equal(memory_disk_count(&m, "reserve.give"), 1);
+    assert_int_equal(bury(r, 2, 1000), 0);
+    m.space = 0;
+    psa_spool_finish(r, 1);
+    commit(r);
+    assert_true(is_there(&m, PSA_SPOOL_RESERVE));
+    psa_spool_reader_close(r);
+    memory_disk_free(&m);
 }
 
 /* The segment being read is written anew after a failed sync. */
@@ -710,6 +880,50 @@ static bool is_dead(struct memory_disk *m, uint64_t seq)
     return false;
 }
 
+struct counted {
+    uint64_t n, first, last, missing;
+};
+
+static int count_unfinished(void *ctx, const struct psa_spool_record *record, bool finished)
+{
+    struct counted *counted = ctx;
+
+    if (finished) return 0;
+    if (counted->n++ == 0) counted->first = record->seq;
+    counted->last = record->seq;
+    return 0;
+}
+
+/* A survey says what a reader hands out: from the cursor on, or, without one, of the whole folder. */
+static void check_survey(struct world *world, struct memory_disk *m, bool with_cursor)
+{
+    struct counted said = { 0 }, given = { 0 };
+    const struct psa_spool_visitor visitor = { .ctx = &said, .record = count_unfinished };
+    struct psa_spool_survey survey;
+    struct psa_error error = { 0 };
+    struct psa_spool_reader *r;
+    struct psa_spool_record record;
+    uint64_t missing;
+
+    if (!with_cursor) m->disk.unlink(m, "test", PSA_SPOOL_CURSOR);
+    must(world, psa_spool_survey(&m->disk, &visitor, &survey, &error) == 0, "a survey fails");
+    if (psa_spool_reader_open(&r, &m->disk, 0, NULL, &error) != 0) {
+        must(world, false, "cannot open the reader");
+        return;
+    }
+    missing = psa_spool_cursor_of(r).missing;
+    while (psa_spool_next(r, 0, &record, &error) == 0) (void)count_unfinished(&given, &record, false);
+    psa_spool_finish(r, psa_spool_looked_at(r));
+    missing = psa_spool_cursor_of(r).missing - missing;
+    psa_spool_reader_close(r);
+    must(world, said.n == given.n && survey.backlog == given.n, "the survey's backlog is not what is handed out");
+    must(world, said.first == given.first && said.last == given.last, "the survey names other records");
+    must(world, survey.missing == missing, "the survey says that others are missing");
+    if (with_cursor) return;
+    must(world, survey.records == given.n, "the survey's records are not what is handed out");
+    must(world, survey.first == given.first && survey.last == given.last, "the survey's first and last are others");
+}
+
 /* Everything the property says of a disk after a cut. The disk is used up. */
 static void check_disk(struct world *world, struct memory_disk *m, bool exact)
 {
@@ -794,6 +1008,11 @@ static void world_live(struct world *world)
 
             if ((int)kept_data == data && (int)kept_folder == folder)
                 memory_disk_cut(&kept, &world->m, data, folder, seed);
+            for (int with_cursor = 0; with_cursor < 2; with_cursor++) {
+                memory_disk_cut(&after, &world->m, data, folder, seed);
+                check_survey(world, &after, with_cursor);
+                memory_disk_free(&after);
+            }
             memory_disk_cut(&after, &world->m, data, folder, seed);
             check_disk(world, &after, world->exact && data != MEMORY_DATA_HOLES);
             memory_disk_free(&after);
@@ -886,7 +1105,13 @@ int main(void)
         cmocka_unit_test(keeps_count_of_the_expired_over_a_rewind),
         cmocka_unit_test(begins_at_the_oldest_without_a_cursor),
         cmocka_unit_test(gives_the_reserve_for_the_cursor),
+        cmocka_unit_test(frees_a_full_disk),
+        cmocka_unit_test(unlinks_after_a_rewind),
+        cmocka_unit_test(waits_for_a_bad_sector),
         cmocka_unit_test(buries_durably),
+        cmocka_unit_test(buries_behind_a_torn_letter),
+        cmocka_unit_test(buries_the_longest),
+        cmocka_unit_test(gives_the_reserve_for_a_dead_letter),
         cmocka_unit_test(follows_a_replaced_segment),
         cmocka_unit_test(one_reader_at_a_time),
         cmocka_unit_test(nothing_is_lost_in_power_cuts),

@@ -352,9 +352,40 @@ static void a_failing_disk(void **state)
     put_segment(&b.memory, 1, &b.text);
     busy_disk = b.memory.disk;
     busy_disk.read = failing_read;
+    put_cursor(&b.memory, 0);
     assert_int_equal(psa_spool_survey(&busy_disk, NULL, &b.survey, &b.error), -1);
-    assert_string_equal(b.error.text, "00000000000000000001.seg: cannot be read: Input/output error");
+    assert_string_equal(b.error.text, "cursor: cannot be read: Input/output error");
     assert_int_equal(b.error.status, PSA_EXIT_RUNTIME);
+    end(&b);
+}
+
+/* After a failed sync, 1.seg: 1 to 3 taken, 4 lost, 5 there, none of the two taken; 4.seg: 4 and 5 again, and 6. */
+static void a_line_that_would_hide_others(void **state)
+{
+    struct seen seen = { .stop_at = 0 };
+    const struct psa_spool_visitor visitor = { &seen, see_record, see_dead, see_damage };
+    struct bench b;
+
+    (void)state;
+    begin(&b);
+    add_lines(&b.text, 1, 3);
+    psa_buf_puts(&b.text, "lost\n");
+    add_line(&b.text, 5, 1005);
+    add_line(&b.text, 6, 1006);
+    put_segment(&b.memory, 1, &b.text);
+    add_lines(&b.text, 4, 6);
+    put_segment(&b.memory, 4, &b.text);
+    put_cursor(&b.memory, 1);
+    assert_int_equal(psa_spool_survey(&b.memory.disk, &visitor, &b.survey, &b.error), 0);
+    assert_string_equal(seen.text, "1f 2b 3b [00000000000000000001.seg 72+5 damage] 4b 5b 6b ");
+    assert_int_equal(b.survey.repeated, 2);
+    assert_int_equal(b.survey.missing, 0);
+    repair(&b);
+    assert_int_equal(look(&b)->backlog, 5);
+    assert_int_equal(b.survey.missing + b.survey.damaged, 0);
+    put_cursor(&b.memory, 4); /* nothing is missing in front of 5 any more */
+    assert_int_equal(look(&b)->backlog, 2);
+    assert_int_equal(b.survey.repeated, 3);
     end(&b);
 }
 
@@ -405,6 +436,62 @@ static void repairs(void **state)
     assert_int_equal(memory_disk_count(&b.memory, "repair.write"), 0);
     assert_int_equal(memory_disk_count(&b.memory, "repair.truncate"), 0);
     end(&b);
+}
+
+/* A bad sector is damage of the file it is in; the survey goes on with the next one, and so does repair. */
+static void a_bad_sector(void **state)
+{
+    struct seen seen = { .stop_at = 0 };
+    const struct psa_spool_visitor visitor = { &seen, see_record, see_dead, see_damage };
+    struct bench b;
+
+    (void)state;
+    begin(&b);
+    put_bad_spool(&b);
+    put_cursor(&b.memory, 3);
+    memory_disk_spoil(&b.memory, "00000000000000000001.seg", 50, 60);
+    memory_disk_spoil(&b.memory, PSA_SPOOL_DEAD, 0, 1);
+    assert_int_equal(psa_spool_survey(&b.memory.disk, &visitor, &b.survey, &b.error), 0);
+    assert_string_equal(seen.text, "1f 2f [00000000000000000001.seg 48+158 cannot be read: Input/output error] "
+                                   "10b 11b 12b [00000000000000000010.seg 78+4 torn tail] "
+                                   "[dead 0+61 cannot be read: Input/output error] ");
+    assert_int_equal(b.survey.damaged, 1);
+    assert_int_equal(b.survey.damaged_bytes, 158);
+    assert_int_equal(b.survey.dead_damaged, 1);
+    assert_int_equal(b.survey.backlog, 3);
+    assert_int_equal(psa_spool_repair(&b.memory.disk, NULL, &b.survey, &b.error), -1);
+    assert_string_equal(b.error.text, "dead: cannot be repaired: Input/output error");
+    assert_int_equal(look(&b)->torn_bytes, 0);
+    memory_disk_spoil(&b.memory, "00000000000000000001.seg", 0, 0);
+    memory_disk_spoil(&b.memory, PSA_SPOOL_DEAD, 0, 0);
+    repair(&b);
+    check_repaired(&b);
+    end(&b);
+}
+
+/* A tail in front of numbers that are missing is what is left of them. */
+static void keeps_a_lost_tail(void **state)
+{
+    struct bench b;
+
+    (void)state;
+    for (int finished = 0; finished < 2; finished++) {
+        begin(&b);
+        add_lines(&b.text, 1, 3);
+        psa_buf_puts(&b.text, "4 1004 lost");
+        put_segment(&b.memory, 1, &b.text);
+        add_lines(&b.text, 5, 6);
+        put_segment(&b.memory, 5, &b.text);
+        put_cursor(&b.memory, finished ? 4 : 1);
+        look(&b);
+        assert_int_equal(b.survey.damaged, finished ? 0 : 1);
+        assert_int_equal(b.survey.torn_bytes, finished ? 11 : 0);
+        repair(&b);
+        look(&b);
+        assert_int_equal(b.survey.damaged + b.survey.torn_bytes, 0);
+        assert_int_equal(b.survey.set_aside, 1);
+        end(&b);
+    }
 }
 
 static void repairs_the_cursor(void **state)
@@ -649,7 +736,10 @@ int main(void)
         cmocka_unit_test(a_reader_at_work),
         cmocka_unit_test(a_writer_at_work),
         cmocka_unit_test(a_failing_disk),
+        cmocka_unit_test(a_bad_sector),
+        cmocka_unit_test(a_line_that_would_hide_others),
         cmocka_unit_test(repairs),
+        cmocka_unit_test(keeps_a_lost_tail),
         cmocka_unit_test(repairs_the_cursor),
         cmocka_unit_test(repair_takes_both_locks),
         cmocka_unit_test(repair_can_be_cut_off_anywhere),

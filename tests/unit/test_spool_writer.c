@@ -148,6 +148,26 @@ static void refuses_what_never_fits(void **state)
     memory_disk_free(&m);
 }
 
+/* However large the spool is, a line that no reader would call valid does not get in. */
+static void refuses_what_is_never_valid(void **state)
+{
+    static const struct psa_spool_limits huge = { .max_size = INT64_MAX, .segment_size = 4000 };
+    size_t n = PSA_SPOOL_TEXT_MAX + 1;
+    char *text = calloc(n, 1);
+    struct memory_disk m;
+    struct psa_spool_writer *w;
+
+    (void)state;
+    assert_non_null(text);
+    memory_disk_init(&m);
+    w = open_with(&m, &huge);
+    assert_int_equal(psa_spool_put(w, (struct psa_str){ text, n }, 5, NULL), PSA_SPOOL_TOO_LONG);
+    assert_int_equal(psa_spool_last_put(w), 0);
+    psa_spool_writer_close(w);
+    memory_disk_free(&m);
+    free(text);
+}
+
 static void one_writer_at_a_time(void **state)
 {
     struct memory_disk m;
@@ -263,6 +283,69 @@ static void leaves_a_damaged_segment(void **state)
     memory_disk_free(&m);
 }
 
+/* Bytes that cannot be read, of segments 1 (1 to 100) and 101 (101 to 600): a number that may be in them is not given
+ * again. A line of the second is 19 bytes long. */
+static const struct bad_sector {
+    const char *what, *name;
+    size_t from, to;
+    uint64_t next;
+} bad_sectors[] = {
+    { "the newest, its end can be read", "00000000000000000101.seg", 500, 600, 601 },
+    { "the newest, its end", "00000000000000000101.seg", 9470, 9500, 599 + 38 / 14 },
+    { "the newest, all of it", "00000000000000000101.seg", 0, 9500, 101 + 9500 / 14 },
+    { "an old one", FIRST, 500, 600, 601 },
+    { "the end of an old one", FIRST, 1780, 1792, 601 },
+    { "all of an old one", FIRST, 0, 1792, 601 },
+};
+
+static void goes_on_behind_a_bad_sector(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof bad_sectors / sizeof *bad_sectors; i++) {
+        const struct bad_sector *bad = &bad_sectors[i];
+        struct memory_disk m;
+        struct psa_spool_writer *w;
+        char name[PSA_SPOOL_NAME_MAX];
+        size_t n, before, after;
+
+        memory_disk_init(&m);
+        put_file(&m, FIRST, 1, 100, "", 0);
+        put_file(&m, "00000000000000000101.seg", 101, 600, "", 0);
+        assert_non_null(memory_disk_content(&m, bad->name, &before));
+        memory_disk_spoil(&m, bad->name, bad->from, bad->to);
+        w = open_with(&m, &roomy);
+        if (put(w, "new") != bad->next) fail_msg("%s: the next number is %d", bad->what, (int)psa_spool_last_put(w));
+        assert_true(sync_all(w, &m));
+        assert_non_null(memory_disk_content(&m, bad->name, &after));
+        if (strcmp(bad->name, FIRST) != 0) {
+            assert_int_equal(before, after);
+            psa_spool_segment_name(bad->next, name);
+            assert_non_null(memory_disk_content(&m, name, &n));
+        }
+        psa_spool_writer_close(w);
+        memory_disk_free(&m);
+    }
+}
+
+/* 1.seg holds 1 to 5, of which 4 and 5 were not taken; they were to be written again to 4.seg when the machine died. */
+static void gives_no_number_of_an_unreadable_tail(void **state)
+{
+    struct memory_disk m;
+    struct psa_spool_writer *w;
+
+    (void)state;
+    memory_disk_init(&m);
+    put_file(&m, FIRST, 1, 5, "", 0);
+    put_file(&m, "00000000000000000004.seg", 1, 0, "", 0);
+    memory_disk_spoil(&m, FIRST, 60, 70);
+    w = open_with(&m, &roomy);
+    assert_true(put(w, "new") > 5);
+    assert_true(sync_all(w, &m));
+    assert_string_equal(lines_of(&m, "00000000000000000004.seg"), "");
+    psa_spool_writer_close(w);
+    memory_disk_free(&m);
+}
+
 /* ---- rotation and room ------------------------------------------------------------------------------------------ */
 
 static void syncs_before_the_next_segment(void **state)
@@ -324,6 +407,31 @@ static void is_full_until_the_reader_frees(void **state)
     assert_int_equal(psa_spool_write(w), 0);
     psa_spool_writer_close(w);
     memory_disk_free(&m);
+}
+
+/* The same when the segment that fills the spool is of a process before: it makes way, or no reader could free it. */
+static void makes_way_after_a_restart(void **state)
+{
+    (void)state;
+    for (int drop = 0; drop < 2; drop++) {
+        const struct psa_spool_limits limits = { .max_size = 400, .segment_size = 300, .drop_oldest = drop };
+        struct memory_disk m;
+        struct psa_spool_writer *w;
+        uint64_t seq = 0;
+
+        memory_disk_init(&m);
+        put_file(&m, FIRST, 1, 22, "", 0);
+        w = open_with(&m, &limits);
+        assert_int_equal(psa_spool_put(w, psa_str_of("new"), 5, &seq), drop ? PSA_SPOOL_PUT : PSA_SPOOL_FULL);
+        assert_string_equal(lines_of(&m, "00000000000000000023.seg"), "");
+        if (!drop) m.disk.unlink(&m, "segment.unlink", FIRST);
+        psa_spool_writer_look(w);
+        if (!drop) assert_int_equal(put(w, "new"), 23);
+        assert_true(sync_all(w, &m));
+        assert_string_equal(lines_of(&m, "00000000000000000023.seg"), "23");
+        psa_spool_writer_close(w);
+        memory_disk_free(&m);
+    }
 }
 
 static void drops_the_oldest(void **state)
@@ -531,12 +639,16 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(put_written_taken),
         cmocka_unit_test(refuses_what_never_fits),
+        cmocka_unit_test(refuses_what_is_never_valid),
         cmocka_unit_test(one_writer_at_a_time),
         cmocka_unit_test(recovers),
         cmocka_unit_test(looks_at_the_end_of_every_segment),
         cmocka_unit_test(leaves_a_damaged_segment),
+        cmocka_unit_test(goes_on_behind_a_bad_sector),
+        cmocka_unit_test(gives_no_number_of_an_unreadable_tail),
         cmocka_unit_test(syncs_before_the_next_segment),
         cmocka_unit_test(is_full_until_the_reader_frees),
+        cmocka_unit_test(makes_way_after_a_restart),
         cmocka_unit_test(drops_the_oldest),
         cmocka_unit_test(counts_only_the_unfinished_as_dropped),
         cmocka_unit_test(goes_on_where_a_write_stopped),

@@ -372,8 +372,10 @@ static int tell_end(struct spool *spool, struct psa_error *error)
 {
     uint64_t left = spool->gave_up ? backlog(spool) : 0;
     uint64_t untaken = spool->has_intake ? psa_intake_untaken(&spool->intake) : 0;
+    uint64_t waiting = spool->has_intake && spool->has_feed ? backlog(spool) + spool->intake.holding : untaken;
     char text[512];
 
+    if (waiting < untaken) untaken = waiting; /* the sink has finished some that were never safe on the disk */
     if (untaken)
         return psa_fail(error, PSA_EXIT_RUNTIME, "%s: %llu records were read and could not be stored; they are lost%s",
                         spool->common.folder, (unsigned long long)untaken,

@@ -193,10 +193,15 @@ static bool room_for_losses(struct psa_spool_reader *r)
 
 static void add_loss(struct psa_spool_reader *r, enum loss_kind kind, uint64_t from, uint64_t to)
 {
-    struct loss *last = r->n_loss ? &r->loss[r->n_loss - 1] : NULL;
+    if (r->n_loss > 0 && kind != LOSS_DAMAGED) {
+        struct loss *last = &r->loss[r->n_loss - 1];
 
-    if (last && kind != LOSS_DAMAGED && last->kind == kind && last->to + 1 == from) last->to = to;
-    else r->loss[r->n_loss++] = (struct loss){ kind, from, to };
+        if (last->kind == kind && last->to + 1 == from) {
+            last->to = to;
+            return;
+        }
+    }
+    r->loss[r->n_loss++] = (struct loss){ kind, from, to };
 }
 
 /* The same for numbers that may be lost already, for this or the other reason. */
@@ -610,6 +615,27 @@ static bool make_room(struct psa_spool_reader *r)
     return r->n_passed < before;
 }
 
+/* The last resort: the cursor is written over, in the room it has. Cut off in the middle it is a damaged cursor, which is
+ * rebuilt from the oldest segment: duplicates rather than a queue that can never be emptied. */
+static int rewrite_cursor(struct psa_spool_reader *r)
+{
+    const struct psa_disk *disk = r->disk;
+    int fd, result;
+
+    (void)disk->unlink(disk->ctx, "cursor.tidy", PSA_SPOOL_CURSOR_TMP);
+    fd = disk->open(disk->ctx, "cursor.rewrite-open", PSA_SPOOL_CURSOR, PSA_DISK_FRESH);
+    if (fd < 0) return fd;
+    result = write_line(r, "cursor.rewrite", fd);
+    if (result >= 0) {
+        result = disk->sync(disk->ctx, "cursor.rewrite-sync", fd);
+        r->totals.syncs++;
+    }
+    disk->close(disk->ctx, fd);
+    if (result < 0) return result;
+    r->totals.syncs++;
+    return disk->sync_folder(disk->ctx, "cursor.folder-sync"); /* the name may be from a rename that was not synced */
+}
+
 int psa_spool_commit(struct psa_spool_reader *r, struct psa_error *error)
 {
     int result;
@@ -627,6 +653,7 @@ int psa_spool_commit(struct psa_spool_reader *r, struct psa_error *error)
     result = store_cursor(r);
     if (is_full(result) && give_reserve(r)) result = store_cursor(r);
     if (is_full(result) && make_room(r)) result = store_cursor(r);
+    if (is_full(result)) result = rewrite_cursor(r);
     if (result < 0) {
         /* It may have been renamed and not be on the disk: it is written again, whatever it would hold. */
         r->changed = true;

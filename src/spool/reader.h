@@ -27,7 +27,7 @@ struct psa_spool_reader;
 /* max_age_ms: records taken longer ago are passed over and counted as expired, 0: none; never those with
  * PSA_SPOOL_UNSYNCED. */
 int psa_spool_reader_open(struct psa_spool_reader **reader, const struct psa_disk *disk, int64_t max_age_ms,
-                          const struct psa_spool_say *say, struct psa_error *error);
+                          const struct psa_spool_say *to, struct psa_error *error);
 /* Close without committing. */
 void psa_spool_reader_close(struct psa_spool_reader *reader);
 

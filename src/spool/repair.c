@@ -151,8 +151,8 @@ static int holds_line(struct mending *m, int fd, int64_t from, int64_t bytes)
     return 0;
 }
 
-/* Behind `end` only a tail is left, or nothing. Whole lines in it may be records that were taken once, as it may be when
- * numbers are missing: set aside, as by the writer and the reader. */
+/* Behind `end` only a tail is left, or nothing. Whole lines in it may be records that were taken once, and so may a
+ * piece of one where numbers are missing: set aside, as by the writer and the reader. */
 static int finish_file(struct mending *m, const char *file, int fd, int64_t valid_from, int64_t end, int64_t torn)
 {
     int lines = holds_line(m, fd, end, torn), result = lines < 0 ? lines : 0;

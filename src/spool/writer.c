@@ -137,7 +137,7 @@ static void say(const struct psa_spool_writer *w, const char *cause, const char 
 
 static bool add_segment(struct segments *segments, uint64_t first, int64_t bytes)
 {
-    if (segments->n == segments->cap) {
+    if (!segments->at || segments->n == segments->cap) {
         size_t cap = segments->cap ? segments->cap * 2 : 16;
         struct segment *grown = realloc(segments->at, cap * sizeof *grown);
 
@@ -732,7 +732,7 @@ enum psa_spool_put psa_spool_put(struct psa_spool_writer *w, struct psa_str text
 {
     struct psa_spool_record record = { .seq = w->last_put + 1, .taken_ms = taken_ms, .text = text };
     struct group *group = &w->group[1];
-    size_t n = group->lines.n;
+    size_t n;
 
     if (text.n > (uint64_t)w->limits.max_size / PSA_SPOOL_LINE_PART || text.n > PSA_SPOOL_TEXT_MAX)
         return PSA_SPOOL_TOO_LONG;
@@ -750,6 +750,21 @@ enum psa_spool_put psa_spool_put(struct psa_spool_writer *w, struct psa_str text
     w->totals.put++;
     if (seq) *seq = record.seq;
     return PSA_SPOOL_PUT;
+}
+
+/* A write was cut short. What is whole of it is in the file all the same, and the reader sees it: it may be synced, and the
+ * segment may make way for another. */
+static void count_whole_lines(struct psa_spool_writer *w, struct group *group)
+{
+    const char *p = group->lines.p, *lf = memrchr(p, '\n', group->written), *end = p + group->lines.n;
+    size_t whole = lf ? (size_t)(lf - p) + 1 : 0;
+    uint64_t behind = 0;
+
+    if (whole <= group->whole) return;
+    for (const char *at = p + whole; (at = memchr(at, '\n', (size_t)(end - at))) != NULL; at++) behind++;
+    group->whole = whole;
+    w->placed = group->last - behind;
+    if (w->last_written < w->placed) w->last_written = w->placed;
 }
 
 /* One attempt at writing everything: 0 or -errno. */
@@ -775,7 +790,10 @@ static int write_all(struct psa_spool_writer *w)
         group->written += written;
         current(w)->bytes += (int64_t)written;
         w->held += (int64_t)written;
-        if (failed) return failed;
+        if (failed) {
+            count_whole_lines(w, group);
+            return failed;
+        }
         group->whole = group->written;
         w->placed = group->last;
         if (w->last_written < w->placed) w->last_written = w->placed;

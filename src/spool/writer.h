@@ -62,10 +62,10 @@ struct psa_spool_writer;
  * of it when it is short, else in a new one: a sync of it may have failed in a process before. The next sequence
  * number is behind every record, the cursor, and what was damaged at the end. Never fails because of what the files
  * contain, nor because the disk fails to read a segment: that is left as it is, and as many numbers are left out as it
- * can hold at most. Files that are not the spool's are left alone. `say` and `disk` must outlive the writer.
+ * can hold at most. Files that are not the spool's are left alone. `to` and `disk` must outlive the writer.
  */
 int psa_spool_writer_open(struct psa_spool_writer **writer, const struct psa_disk *disk,
-                          const struct psa_spool_limits *limits, const struct psa_spool_say *say,
+                          const struct psa_spool_limits *limits, const struct psa_spool_say *to,
                           struct psa_error *error);
 /* Close without syncing; what was not taken may or may not be there. */
 void psa_spool_writer_close(struct psa_spool_writer *writer);

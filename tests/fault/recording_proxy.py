@@ -7,8 +7,9 @@ PUBLISHes: at QoS 1 by PUBACK, at QoS 2 by PUBCOMP. An answer is written down be
 it acts later. MQTT 3.1.1 and 5, any number of connections, a message at a time; what is torn in the middle is not
 handed on. opaque=True: bytes, of which nothing is known (TLS).
 
-Disturbances: hold/release (nothing but CONNECT and CONNACK is handed on; hold_at does so by itself after a number of acknowledged messages),
-mute/unmute (the broker's answers, CONNACK excepted, are written down and lost), cut (connections are reset), refuse/admit (new ones are).
+Disturbances: hold/release (nothing but CONNECT and CONNACK is handed on; hold_at does so by itself after a number of
+acknowledged messages), mute/unmute (the broker's answers, CONNACK excepted, are written down and lost), cut
+(connections are reset), refuse/admit (new ones are).
 """
 import socket
 import struct
@@ -83,7 +84,8 @@ class Link:
     def client_left(self):
         """Whether the client has closed the connection, even while what it said last waits to be read."""
         try:
-            return self.closed is not None or self.client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] != ESTABLISHED
+            state = self.client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+            return self.closed is not None or state != ESTABLISHED
         except OSError:
             return True
 

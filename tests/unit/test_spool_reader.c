@@ -764,11 +764,15 @@ static bool world_next(struct world *world, size_t n)
 
 static void world_commit(struct world *world)
 {
+    size_t rewritten;
     struct psa_error error;
     uint64_t done = psa_spool_cursor_of(world->r).done;
 
     if (done > world->finished) world->finished = done;
+    rewritten = memory_disk_count(&world->m, "cursor.rewrite-open");
     if (psa_spool_commit(world->r, &error) == 0) world->committed = done;
+    /* On a disk without any room the cursor is written over: cut off there it is lost, and everything is handed out again. */
+    else if (memory_disk_count(&world->m, "cursor.rewrite-open") > rewritten) world->committed = 0;
 }
 
 static void world_finish(struct world *world)

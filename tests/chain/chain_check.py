@@ -286,7 +286,7 @@ def checkpoints():
             os.remove(f)
             check(not os.path.exists(f + ".7"), name + ": the oldest of three is still there")
             check(os.path.exists(f + ".8") and os.path.exists(f + ".19"), name + ": the last two are not there")
-        for mark, ident in ((600, b"8"), (900, b"19")):
+        for mark, ident in ((900, b"19"), (600, b"8")):  # the newest first: a restore removes what was saved behind it
             rest = b'{"psa":{"restore":"%s"}}\n' % ident + b"".join(lines[mark:])
             got = psa(*argv, data=rest)
             check(got.startswith(b'{"psa":{"restore":"%s"}}\n' % ident), name + ": restore is not handed on")
@@ -297,6 +297,8 @@ def checkpoints():
             check(got == behind, name + ": restored at %s differs" % ident.decode())
             for f in files:
                 os.remove(f)
+        for f in files:
+            check(os.path.exists(f + ".8") and not os.path.exists(f + ".19"), name + ": not what restore leaves behind")
         psa(*argv, data=b'{"psa":{"restore":"99"}}\n' + lines[0], status=2)
         check("there is no state '%s.99' to restore" % files[-1] in psa.err or "%s.99" % state in psa.err or ".99" in psa.err, psa.err)
         psa(*argv, data=lines[0] + b'{"psa":{"restore":"19"}}\n', status=2)

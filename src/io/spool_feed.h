@@ -69,7 +69,7 @@ struct psa_feed {
 };
 
 int psa_feed_open(struct psa_feed *feed, const struct psa_disk *disk, const struct psa_feed_options *options,
-                  const struct psa_spool_say *say, char *const *argv, struct psa_error *error);
+                  const struct psa_spool_say *tell, char *const *argv, struct psa_error *error);
 /* The sink, if one still runs, is killed; the cursor is committed. */
 void psa_feed_close(struct psa_feed *feed);
 

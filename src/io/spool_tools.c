@@ -146,12 +146,13 @@ int psa_spool_mend(const struct psa_disk *disk, const struct psa_spool_say *say,
                    struct psa_error *error)
 {
     struct psa_spool_survey survey;
+    unsigned long long damaged;
 
     if (psa_spool_repair(disk, say, &survey, error) != 0) return -1;
+    damaged = survey.damaged + survey.dead_damaged;
     return print(out, error,
-                 "set aside %llu damaged stretches (%llu bytes), cut %llu torn bytes%s; %llu records wait\n",
-                 (unsigned long long)(survey.damaged + survey.dead_damaged), (unsigned long long)survey.damaged_bytes,
-                 (unsigned long long)survey.torn_bytes,
+                 "set aside %llu damaged stretches (%llu bytes), cut %llu torn bytes%s; %llu records wait\n", damaged,
+                 (unsigned long long)survey.damaged_bytes, (unsigned long long)survey.torn_bytes,
                  survey.cursor_state == PSA_SPOOL_CURSOR_GOOD ? "" : ", wrote the cursor anew",
                  (unsigned long long)survey.backlog);
 }

@@ -9,7 +9,7 @@
 
 struct psa_syncer;
 
-int psa_syncer_start(struct psa_syncer **syncer, const struct psa_disk *disk, struct psa_error *error);
+int psa_syncer_start(struct psa_syncer **made, const struct psa_disk *disk, struct psa_error *error);
 /* Ends the thread after the job it has. */
 void psa_syncer_stop(struct psa_syncer *syncer);
 /* Readable when a job is done. */

@@ -1,10 +1,11 @@
 # psa-spool: the queue as its user meets it. What crashes and power cuts do to it is tests/fault/spool_crash.bats.
+# shellcheck disable=SC2030,SC2031 # every test is a subshell, and children its own
 load helpers
 
 setup() {
     psa_setup
     Q=$T/q
-    SINK="$PY $PWD/tests/cli/ack_sink.py"
+    SINK=("$PY" "$PWD/tests/cli/ack_sink.py")
     children=()
 }
 
@@ -33,7 +34,7 @@ has_lines() { [ "$(wc -l 2>/dev/null <"$1" || echo 0)" -ge "$2" ]; }
     keep 0 spool append -d "$Q" "$T/in"
     keep 0 spool dump -d "$Q"
     { cat "$T/in"; echo; } | cmp - "$T/out"
-    keep 0 spool drain -d "$Q" -- $SINK "$T/got"
+    keep 0 spool drain -d "$Q" -- "${SINK[@]}" "$T/got"
     { cat "$T/in"; echo; } | cmp - "$T/got"
     [ "$(stat_of .backlog)" = 0 ]
     keep 0 spool dump -d "$Q"
@@ -80,7 +81,7 @@ END
         psa-spool append -d "$Q" --ack --sync $sync <"$T/pipe" >"$T/out" &
         children+=($!)
         exec 9>"$T/pipe"
-        $PY -c 'for i in range(60): print("{\"a\":%d,\"x\":\"%s\"}" % (i, "x" * 9000))' >&9 # 540 kB
+        "$PY" -c 'for i in range(60): print("{\"a\":%d,\"x\":\"%s\"}" % (i, "x" * 9000))' >&9 # 540 kB
         until_true grep -qx 60 "$T/out"
         exec 9>&-
         wait "${children[-1]}"
@@ -88,7 +89,7 @@ END
 }
 
 @test "the reader goes on by itself however much there is: no answer of the sink has to wake it" {
-    $PY -c 'for i in range(3000): print("{\"a\":%d,\"x\":\"%s\"}" % (i, "x" * 500))' >"$T/in" # 1.5 MB
+    "$PY" -c 'for i in range(3000): print("{\"a\":%d,\"x\":\"%s\"}" % (i, "x" * 500))' >"$T/in" # 1.5 MB
     keep 0 spool append -d "$Q" <"$T/in"
     keep 0 timeout 20 psa-spool drain -d "$Q" --trust-write --linger 60s -- sh -c "cat >$T/got"
     cmp "$T/in" "$T/got"
@@ -97,17 +98,17 @@ END
 @test "a dead letter that cannot be stored is not lost: the record stays, and is tried again" {
     lines 1 3 >"$T/in"
     mkdir -p "$Q/dead" # a folder in its place: opening it fails
-    keep 0 spool -d "$Q" --retry-max 50ms --linger 500ms -- $SINK "$T/got" --bad '"a":2}' <"$T/in"
+    keep 0 spool -d "$Q" --retry-max 50ms --linger 500ms -- "${SINK[@]}" "$T/got" --bad '"a":2}' <"$T/in"
     saying 'record 2 can never be delivered, and cannot be moved to the dead letters now'
     rmdir "$Q/dead"
     [ "$(stat_of .backlog)" = 2 ]
-    keep 0 spool drain -d "$Q" -- $SINK "$T/got" --bad '"a":2}'
+    keep 0 spool drain -d "$Q" -- "${SINK[@]}" "$T/got" --bad '"a":2}'
     [ "$(stat_of '[.dead, .backlog] | @csv')" = 1,0 ]
 }
 
 @test "drain --follow told to stop exits with 0 although records wait, and names them" {
     lines 1 3 | keep 0 spool append -d "$Q"
-    psa-spool drain -d "$Q" --follow --linger 200ms -- $SINK "$T/got" --hang 2>"$T/err" &
+    psa-spool drain -d "$Q" --follow --linger 200ms -- "${SINK[@]}" "$T/got" --hang 2>"$T/err" &
     children+=($!)
     until_true has_lines "$T/got" 3
     kill -TERM "${children[0]}"
@@ -130,13 +131,13 @@ while b"STOPPING=1" not in got:
     got.append(inbox.recv(99))
 sys.exit(child.wait() or got[:4] != [b"READY=1"] + [b"WATCHDOG=1"] * 3)
 END
-    keep 0 $PY "$T/listen.py"
+    keep 0 "$PY" "$T/listen.py"
     [ "$(cat "$T/env")" = none/none ]
 }
 
 @test "in the ordinary way everything reaches the sink, in order, and the exit is 0" {
     lines 1 5000 >"$T/in"
-    keep 0 spool -d "$Q" --stats -- $SINK "$T/got" <"$T/in"
+    keep 0 spool -d "$Q" --stats -- "${SINK[@]}" "$T/got" <"$T/in"
     cmp "$T/in" "$T/got"
     [ "$(grep -F psa_stats "$T/err" | jq -c '[.in,.passed,.delivered,.backlog,.restarts]')" = '[5000,5000,5000,0,0]' ]
     accounts "$T/err"
@@ -146,7 +147,7 @@ END
     lines 1 200 >"$T/in"
     for status in 0 7; do
         rm -rf "$Q" "$T/got"
-        keep 0 spool -d "$Q" --retry-max 50ms --linger 60s -- $SINK "$T/got" --die-after 40 --status "$status" <"$T/in"
+        keep 0 spool -d "$Q" --retry-max 50ms --linger 60s -- "${SINK[@]}" "$T/got" --die-after 40 --status "$status" <"$T/in"
         awk '!seen[$0]++' "$T/got" | cmp - "$T/in"
         saying "exited with status $status"
     done
@@ -154,7 +155,7 @@ END
 
 @test "what can never be delivered becomes a dead letter with its reason, and retry-dead brings it back" {
     lines 1 10 >"$T/in"
-    keep 0 spool -d "$Q" -- $SINK "$T/got" --bad '"a":7}' <"$T/in"
+    keep 0 spool -d "$Q" -- "${SINK[@]}" "$T/got" --bad '"a":7}' <"$T/in"
     grep -v '"a":7}' "$T/in" | cmp - "$T/got"
     saying 'record 7 can never be delivered: cannot be; moved to the dead letters'
     [ "$(stat_of '[.dead, .backlog] | @csv')" = 1,0 ]
@@ -164,13 +165,13 @@ END
     keep 0 spool retry-dead -d "$Q"
     grep -q 'put 1 dead letters back' "$T/out"
     [ "$(stat_of '[.dead, .backlog] | @csv')" = 0,1 ]
-    keep 0 spool drain -d "$Q" -- $SINK "$T/again"
+    keep 0 spool drain -d "$Q" -- "${SINK[@]}" "$T/again"
     same "$T/again" < <(lines 7 7)
 }
 
 @test "dead letters beyond --max-dead are lost, and counted" {
     lines 1 10 >"$T/in"
-    keep 0 spool -d "$Q" --max-dead 150 --stats -- $SINK "$T/got" --bad '"a"' <"$T/in"
+    keep 0 spool -d "$Q" --max-dead 150 --stats -- "${SINK[@]}" "$T/got" --bad '"a"' <"$T/in"
     saying 'lost, the dead letters take no more'
     [ "$(grep -F psa_stats "$T/err" | jq '.dead + .dead_lost')" = 10 ]
     [ "$(grep -F psa_stats "$T/err" | jq '.dead_lost > 0 and .dead > 0')" = true ]
@@ -180,9 +181,9 @@ END
     lines 1 3 >"$T/in"
     cat >"$T/sink" <<END
 #!/bin/sh
-if [ -e $T/once ]; then exec $SINK $T/got; fi
+if [ -e $T/once ]; then exec ${SINK[*]} $T/got; fi
 : >$T/once
-exec $SINK $T/first --hang
+exec ${SINK[*]} $T/first --hang
 END
     chmod +x "$T/sink"
     keep 0 spool -d "$Q" --stall 300ms --retry-max 50ms --linger 30s --stats -- "$T/sink" <"$T/in"
@@ -208,10 +209,10 @@ END
 
 @test "nonsense from a sink is told and finishes nothing" {
     lines 1 3 >"$T/in"
-    keep 0 spool -d "$Q" --linger 300ms -- $SINK "$T/got" --hang --say 99 <"$T/in"
+    keep 0 spool -d "$Q" --linger 300ms -- "${SINK[@]}" "$T/got" --hang --say 99 <"$T/in"
     saying "the sink printed '99', more lines than it was given"
     [ "$(stat_of .backlog)" = 3 ]
-    keep 0 spool -d "$Q" --linger 300ms -- $SINK "$T/got" --hang --say hello </dev/null
+    keep 0 spool -d "$Q" --linger 300ms -- "${SINK[@]}" "$T/got" --hang --say hello </dev/null
     saying "the sink printed 'hello', which is no answer"
     [ "$(stat_of .backlog)" = 3 ]
 }
@@ -231,7 +232,7 @@ for line in sys.stdin:
     if n > 1:
         os._exit(5)
 END
-    keep 0 spool -d "$Q" --retry-max 20ms --linger 30s --stats -- $PY "$T/sink.py" <"$T/in"
+    keep 0 spool -d "$Q" --retry-max 20ms --linger 30s --stats -- "$PY" "$T/sink.py" <"$T/in"
     [ "$(grep -F psa_stats "$T/err" | jq -c '[.dead, .delivered]')" = '[1,29]' ]
     [ "$(grep -c 'exited with status 5' "$T/err")" -gt 10 ]
 }
@@ -243,7 +244,7 @@ END
     saying "the sink 'false' exited with status 1"
     keep 1 spool drain -d "$Q" --linger 300ms -- false
     saying '20 records still wait'
-    keep 0 spool drain -d "$Q" -- $SINK "$T/got"
+    keep 0 spool drain -d "$Q" -- "${SINK[@]}" "$T/got"
     cmp "$T/in" "$T/got"
 }
 
@@ -263,7 +264,7 @@ END
 
 @test "one writer and one reader: a second one is refused and told who has it" {
     mkfifo "$T/pipe"
-    psa-spool -d "$Q" -- $SINK "$T/got" <"$T/pipe" 2>"$T/first" &
+    psa-spool -d "$Q" -- "${SINK[@]}" "$T/got" <"$T/pipe" 2>"$T/first" &
     children+=($!)
     exec 9>"$T/pipe"
     lines 1 1 >&9
@@ -280,11 +281,11 @@ END
 }
 
 @test "--on-full block: the writer waits, and goes on when the sink does; nothing is lost" {
-    $PY -c 'for i in range(600): print("{\"a\":%d,\"x\":\"%s\"}" % (i, "x" * 4000))' >"$T/in" # 2.4 MB
+    "$PY" -c 'for i in range(600): print("{\"a\":%d,\"x\":\"%s\"}" % (i, "x" * 4000))' >"$T/in" # 2.4 MB
     cat >"$T/sink" <<END
 #!/bin/sh
 while [ ! -e $T/go ]; do sleep 0.02; done
-exec $SINK $T/got
+exec ${SINK[*]} $T/got
 END
     chmod +x "$T/sink"
     psa-spool -d "$Q" --max-size 1MiB --cursor-every 10ms --linger 60s -- "$T/sink" <"$T/in" 2>"$T/err" &
@@ -298,7 +299,7 @@ END
 }
 
 @test "--on-full reject: the new is refused, counted, and !N for whoever counts" {
-    $PY -c 'for i in range(600): print("{\"a\":%d,\"x\":\"%s\"}" % (i, "x" * 4000))' >"$T/in"
+    "$PY" -c 'for i in range(600): print("{\"a\":%d,\"x\":\"%s\"}" % (i, "x" * 4000))' >"$T/in"
     keep 0 spool append -d "$Q" --max-size 1MiB --on-full reject --ack --stats <"$T/in"
     taken=$(stat_of .records)
     [ "$taken" -gt 200 ] && [ "$taken" -le 260 ]
@@ -306,18 +307,18 @@ END
     [ "$(tail -n 1 "$T/out")" = 600 ]
     [ "$(grep -F psa_stats "$T/err" | jq .rejected.full)" = $((600 - taken)) ]
     accounts "$T/err"
-    keep 0 spool drain -d "$Q" -- $SINK "$T/got"
+    keep 0 spool drain -d "$Q" -- "${SINK[@]}" "$T/got"
     head -n "$taken" "$T/in" | cmp - "$T/got"
 }
 
 @test "--on-full drop-oldest: the newest stay, what is dropped is counted on both sides" {
-    $PY -c 'for i in range(600): print("{\"a\":%d,\"x\":\"%s\"}" % (i, "x" * 4000))' >"$T/in"
-    lines 1 1 | keep 0 spool -d "$Q" -- $SINK "$T/first" # a cursor: without one nobody can tell what was before
+    "$PY" -c 'for i in range(600): print("{\"a\":%d,\"x\":\"%s\"}" % (i, "x" * 4000))' >"$T/in"
+    lines 1 1 | keep 0 spool -d "$Q" -- "${SINK[@]}" "$T/first" # a cursor: without one nobody can tell what was before
     keep 0 spool append -d "$Q" --max-size 1MiB --on-full drop-oldest --stats <"$T/in"
     dropped=$(grep -F psa_stats "$T/err" | jq .dropped_oldest)
     [ "$dropped" -gt 300 ]
     [ "$(stat_of .missing_now)" = "$dropped" ]
-    keep 0 spool drain -d "$Q" --stats -- $SINK "$T/got"
+    keep 0 spool drain -d "$Q" --stats -- "${SINK[@]}" "$T/got"
     tail -n "+$((dropped + 1))" "$T/in" | cmp - "$T/got"
     [ "$(grep -F psa_stats "$T/err" | jq .missing)" = "$dropped" ]
     saying 'drop'
@@ -332,10 +333,10 @@ END
 
 @test "--max-age drops what has waited too long and was taken by a synchronised clock; what was not, stays" {
     mkdir "$Q"
-    $PY tests/cli/spool_file.py "$Q/00000000000000000001.seg" 1 1000000000000 '{"old":1}' '{"old":2}'
-    $PY tests/cli/spool_file.py "$Q/00000000000000000003.seg" 3 - '{"unsynced":3}'
-    $PY tests/cli/spool_file.py "$Q/00000000000000000004.seg" 4 "$(date +%s)000" '{"new":4}'
-    keep 0 spool drain -d "$Q" --max-age 1h --stats -- $SINK "$T/got"
+    "$PY" tests/cli/spool_file.py "$Q/00000000000000000001.seg" 1 1000000000000 '{"old":1}' '{"old":2}'
+    "$PY" tests/cli/spool_file.py "$Q/00000000000000000003.seg" 3 - '{"unsynced":3}'
+    "$PY" tests/cli/spool_file.py "$Q/00000000000000000004.seg" 4 "$(date +%s)000" '{"new":4}'
+    keep 0 spool drain -d "$Q" --max-age 1h --stats -- "${SINK[@]}" "$T/got"
     same "$T/got" <<'END'
 {"unsynced":3}
 {"new":4}
@@ -343,8 +344,8 @@ END
     [ "$(grep -F psa_stats "$T/err" | jq -c '[.expired,.missing,.done]')" = '[2,0,4]' ]
     [ "$(stat_of .expired)" = 2 ]
     rm -rf "$Q" && mkdir "$Q"
-    $PY tests/cli/spool_file.py "$Q/00000000000000000001.seg" 1 1000000000000 '{"old":1}'
-    keep 0 spool drain -d "$Q" -- $SINK "$T/all" # without it nothing is dropped
+    "$PY" tests/cli/spool_file.py "$Q/00000000000000000001.seg" 1 1000000000000 '{"old":1}'
+    keep 0 spool drain -d "$Q" -- "${SINK[@]}" "$T/all" # without it nothing is dropped
     same "$T/all" <<<'{"old":1}'
 }
 
@@ -371,26 +372,26 @@ END
     sed -i 's/"a":3/"a":4/' "$Q"/*.seg # the third line no longer has its CRC
     keep 1 spool check -d "$Q"
     grep -q 'seg: byte .* bytes: ' "$T/out"
-    keep 0 spool drain -d "$Q" --stats -- $SINK "$T/got"
+    keep 0 spool drain -d "$Q" --stats -- "${SINK[@]}" "$T/got"
     same "$T/got" < <(lines 1 2; lines 4 5)
     [ "$(grep -F psa_stats "$T/err" | jq -c '[.damaged,.missing]')" = '[1,1]' ]
     cat "$Q"/*.damaged | grep -q '^3 '
     keep 0 spool repair -d "$Q"
     keep 0 spool check -d "$Q"
     lines 6 6 | keep 0 spool append -d "$Q"
-    keep 0 spool drain -d "$Q" -- $SINK "$T/more"
+    keep 0 spool drain -d "$Q" -- "${SINK[@]}" "$T/more"
     same "$T/more" < <(lines 6 6)
 }
 
 @test "a lost or damaged cursor delivers again rather than losing" {
     lines 1 5 >"$T/in"
-    keep 0 spool -d "$Q" -- $SINK "$T/got" <"$T/in"
+    keep 0 spool -d "$Q" -- "${SINK[@]}" "$T/got" <"$T/in"
     echo garbage >"$Q/cursor"
     [ "$(stat_of .cursor)" = damaged ]
-    keep 0 spool drain -d "$Q" -- $SINK "$T/again"
+    keep 0 spool drain -d "$Q" -- "${SINK[@]}" "$T/again"
     cmp "$T/in" "$T/again"
     rm "$Q/cursor"
-    keep 0 spool drain -d "$Q" -- $SINK "$T/once-more"
+    keep 0 spool drain -d "$Q" -- "${SINK[@]}" "$T/once-more"
     cmp "$T/in" "$T/once-more"
 }
 
@@ -407,7 +408,7 @@ END
 }
 
 @test "drain --follow hands on what another process appends, at once, and ends with 0 on SIGTERM" {
-    psa-spool drain -d "$Q" --follow -- $SINK "$T/got" 2>"$T/err" &
+    psa-spool drain -d "$Q" --follow -- "${SINK[@]}" "$T/got" 2>"$T/err" &
     children+=($!)
     until_true test -e "$Q/reader.lock"
     for i in 1 2 3; do
@@ -422,7 +423,7 @@ END
 
 @test "SIGTERM: what was read is taken, the backlog named, exit 0; a second signal does not linger" {
     mkfifo "$T/pipe"
-    psa-spool -d "$Q" --linger 60s -- $SINK "$T/got" --hang <"$T/pipe" 2>"$T/err" &
+    psa-spool -d "$Q" --linger 60s -- "${SINK[@]}" "$T/got" --hang <"$T/pipe" 2>"$T/err" &
     children+=($!)
     exec 9>"$T/pipe"
     lines 1 5 >&9
@@ -447,7 +448,7 @@ n=\$(cat $T/runs 2>/dev/null || echo 0)
 echo \$((n + 1)) >$T/runs
 die=0
 [ \$n -lt 2 ] && die=\$((30 + n * 7))
-psa-window --length 1s --stride 250ms --state $T/w | $SINK $T/got --die-after \$die
+psa-window --length 1s --stride 250ms --state $T/w | ${SINK[*]} $T/got --die-after \$die
 END
     chmod +x "$T/chain"
     keep 0 spool -d "$Q" --checkpoint 150 --checkpoint-every 1h --retry-max 50ms --stall 2s --linger 60s -- "$T/chain" <"$T/in"
@@ -461,7 +462,7 @@ END
     lines 1 10 >"$T/in"
     cat >"$T/chain" <<END
 #!/bin/sh
-tee -a $T/seen | $SINK $T/got
+tee -a $T/seen | ${SINK[*]} $T/got
 END
     chmod +x "$T/chain"
     keep 0 spool -d "$Q" --checkpoint 4 -- "$T/chain" <"$T/in"
@@ -493,7 +494,7 @@ END
     lines 1 5 >&9
     until_true test -s "$Q/00000000000000000001.seg"
     rm -r "$Q"
-    $PY -c 'for i in range(300): print("{\"a\":%d,\"x\":\"%s\"}" % (i, "x" * 4000))' >&9 2>/dev/null || true # 1.2 MB
+    "$PY" -c 'for i in range(300): print("{\"a\":%d,\"x\":\"%s\"}" % (i, "x" * 4000))' >&9 2>/dev/null || true # 1.2 MB
     exec 9>&-
     status=0
     wait "${children[0]}" || status=$?
@@ -522,7 +523,7 @@ END
     lines 1 3 | keep 0 spool append -d "$Q"
     echo precious >"$T/precious"
     ln -s "$T/precious" "$Q/cursor.tmp"
-    keep 0 spool drain -d "$Q" --linger 300ms -- $SINK "$T/got" || true
+    keep 0 spool drain -d "$Q" --linger 300ms -- "${SINK[@]}" "$T/got" || true
     [ "$(cat "$T/precious")" = precious ]
 }
 

@@ -1,6 +1,7 @@
 /* clock.c - see clock.h. */
 #include "io/clock.h"
 
+#include <sys/timex.h>
 #include <time.h>
 
 #include "core/time.h"
@@ -24,6 +25,13 @@ int64_t psa_clock_ns(void)
 int64_t psa_clock_wall_ns(void)
 {
     return read_clock(CLOCK_REALTIME);
+}
+
+bool psa_clock_is_synced(void)
+{
+    struct timex state = { 0 };
+
+    return adjtimex(&state) != TIME_ERROR && !(state.status & STA_UNSYNC);
 }
 
 int psa_wait_ms(int64_t wait_ns)

@@ -2,12 +2,16 @@
 #ifndef PSA_IO_CLOCK_H
 #define PSA_IO_CLOCK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Nanoseconds since some moment in the past, never set back: for waits. */
 int64_t psa_clock_ns(void);
 /* Nanoseconds since 1970 by the wall clock. */
 int64_t psa_clock_wall_ns(void);
+
+/* Does the kernel call the wall clock synchronised, adjtimex(2)? */
+bool psa_clock_is_synced(void);
 
 /* Lower *wait_ns so that a wait that begins at now_ns ends by then_ns. */
 static inline void psa_wake_by(int64_t *wait_ns, int64_t then_ns, int64_t now_ns)

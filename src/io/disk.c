@@ -65,6 +65,16 @@ static int open_file(int folder, const char *name, int flags)
     return disk_result(fd);
 }
 
+/* The spool's folder itself, or the one above it, may well be a link. */
+static int open_folder(const char *path)
+{
+    int fd;
+
+    do fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    while (fd < 0 && errno == EINTR);
+    return disk_result(fd);
+}
+
 static int disk_open(void *ctx, const char *point, const char *name, enum psa_disk_open how)
 {
     int fault = PSA_FAULT_BEGIN(point), fd;
@@ -316,6 +326,14 @@ static bool parent_of(const char *folder, char parent[PATH_MAX])
     return snprintf(parent, PATH_MAX, "%.*s", n ? (int)n : 1, n ? folder : ".") < PATH_MAX;
 }
 
+/* Is it worth a restart? A full disk, or one that is mounted late or read-only for a while, may be well again soon. */
+static int status_of(int cause)
+{
+    return cause == EACCES || cause == EPERM || cause == ENOTDIR || cause == ELOOP || cause == ENAMETOOLONG
+               ? PSA_EXIT_PERMANENT
+               : PSA_EXIT_RUNTIME;
+}
+
 /* Make the folder and sync its entry. An old one's entry is synced too: who made it may have died before doing so;
  * there a parent that may not be read is no reason to refuse. */
 static int make_folder(const char *folder, struct psa_error *error)
@@ -328,11 +346,10 @@ static int make_folder(const char *folder, struct psa_error *error)
     if (cause == ENOENT)
         return psa_fail(error, PSA_EXIT_PERMANENT, "%s: cannot be made: there is no folder '%s'; make that one first",
                         folder, parent);
-    if (!made && cause != EEXIST) /* a full disk may be over soon */
-        return psa_fail(error, cause == ENOSPC || cause == EDQUOT ? PSA_EXIT_RUNTIME : PSA_EXIT_PERMANENT,
-                        "%s: cannot be made: %s", folder, strerror(cause));
+    if (!made && cause != EEXIST)
+        return psa_fail(error, status_of(cause), "%s: cannot be made: %s", folder, strerror(cause));
     fault = PSA_FAULT_BEGIN("folder.sync-parent");
-    fd = fault < 0 ? fault : open_file(AT_FDCWD, parent, O_RDONLY | O_DIRECTORY);
+    fd = fault < 0 ? fault : open_folder(parent);
     result = fd < 0 ? fd : fault == PSA_FAULT_SKIP ? 0 : sync_entries(fd);
     if (fd >= 0) (void)close(fd);
     PSA_FAULT_END(fault);
@@ -348,10 +365,10 @@ int psa_disk_open(struct psa_disk *disk, const char *folder, bool create, struct
 
     *disk = (struct psa_disk){ 0 };
     if (create && make_folder(folder, error) != 0) return -1;
-    fd = open_file(AT_FDCWD, folder, O_RDONLY | O_DIRECTORY);
+    fd = open_folder(folder);
     if (fd == -ENOENT) return psa_fail(error, PSA_EXIT_PERMANENT, "%s: there is no such folder", folder);
     if (fd == -ENOTDIR) return psa_fail(error, PSA_EXIT_PERMANENT, "%s: is no folder", folder);
-    if (fd < 0) return psa_fail(error, PSA_EXIT_PERMANENT, "%s: cannot be opened: %s", folder, strerror(-fd));
+    if (fd < 0) return psa_fail(error, status_of(-fd), "%s: cannot be opened: %s", folder, strerror(-fd));
     ctx = malloc(sizeof *ctx);
     if (!ctx) {
         (void)close(fd);

@@ -46,6 +46,8 @@ struct psa_lines {
 void psa_lines_init(struct psa_lines *lines, char *const *file, size_t n_file, size_t max_line);
 /* The next line, without LF or CRLF, valid until the next call. */
 enum psa_lines_got psa_lines_next(struct psa_lines *lines, struct psa_str *line, struct psa_error *error);
+/* Whole lines that were read from the file and not handed out. */
+size_t psa_lines_buffered(const struct psa_lines *lines);
 void psa_lines_free(struct psa_lines *lines);
 
 #endif

@@ -217,8 +217,6 @@ static int check(struct psa_mqtt *mqtt, struct psa_error *error)
 
     if (mqtt->run->options->ack && opt->qos == 0)
         return psa_fail(error, PSA_EXIT_PERMANENT, "--ack with --qos 0: nothing is acknowledged at QoS 0");
-    if (mqtt->run->options->in_flight > 10000)
-        return psa_fail(error, PSA_EXIT_PERMANENT, "--in-flight above 10000: MQTT's packet identifiers would run out");
     if (opt->keepalive_ns && opt->keepalive_ns < 5 * PSA_NS_PER_SECOND)
         return psa_fail(error, PSA_EXIT_PERMANENT, "--keepalive is 0, or 5s and more");
     mqtt->keepalive_s = (int)((opt->keepalive_ns + PSA_NS_PER_SECOND - 1) / PSA_NS_PER_SECOND);

@@ -152,12 +152,8 @@ void psa_mqtt_answered(struct psa_mqtt *mqtt, int mid, int reason, const char *r
     }
     /* QoS 0 is answered by being written, in order, some of it before its identifier is known here. */
     if (mqtt->options.qos == 0) {
-        for (size_t i = 0; outbox->sent && i < outbox->n; i++) {
-            letter = psa_outbox_at(outbox, i);
-            if (letter->state != PSA_LETTER_SENT) continue;
-            finish_letter(mqtt, letter);
-            return;
-        }
+        letter = psa_outbox_oldest_sent(outbox);
+        if (letter) finish_letter(mqtt, letter);
         return;
     }
     letter = psa_outbox_sent(outbox, sequence);

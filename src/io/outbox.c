@@ -85,10 +85,15 @@ struct psa_letter *psa_outbox_waiting(struct psa_outbox *outbox)
     return outbox->waiting ? oldest(outbox, PSA_LETTER_WAITING, &outbox->waiting_from) : NULL;
 }
 
+struct psa_letter *psa_outbox_oldest_sent(struct psa_outbox *outbox)
+{
+    return outbox->sent ? oldest(outbox, PSA_LETTER_SENT, &outbox->sent_from) : NULL;
+}
+
 /* Answers mostly come in the order of sending, so the oldest is mostly the one. */
 struct psa_letter *psa_outbox_sent(struct psa_outbox *outbox, uint64_t tag)
 {
-    struct psa_letter *letter = outbox->sent ? oldest(outbox, PSA_LETTER_SENT, &outbox->sent_from) : NULL;
+    struct psa_letter *letter = psa_outbox_oldest_sent(outbox);
     uint64_t first = outbox->last_line + 1 - outbox->n;
 
     for (uint64_t line = outbox->sent_from; letter && line <= outbox->last_line; line++) {

@@ -60,6 +60,8 @@ int psa_outbox_filled(struct psa_outbox *outbox, struct psa_letter *letter, stru
 struct psa_letter *psa_outbox_at(struct psa_outbox *outbox, size_t i);
 /* The oldest WAITING letter, or NULL. */
 struct psa_letter *psa_outbox_waiting(struct psa_outbox *outbox);
+/* The oldest SENT letter, or NULL. */
+struct psa_letter *psa_outbox_oldest_sent(struct psa_outbox *outbox);
 /* The oldest SENT letter with that tag, or NULL. */
 struct psa_letter *psa_outbox_sent(struct psa_outbox *outbox, uint64_t tag);
 

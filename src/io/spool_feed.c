@@ -14,7 +14,9 @@
 enum {
     OUT_BYTES = 65536,    /* gathered before a write to the sink */
     ANSWER_BYTES = 65536, /* longest line of a sink's answers */
-    ANSWERS_READ = 16384  /* bytes of answers taken in one read */
+    ANSWERS_READ = 16384, /* bytes of answers taken in one read */
+    TURN_READS = 4,       /* of them in a turn, */
+    LAST_READS = 64       /* and from a sink that has gone: a pipe's content and more */
 };
 
 /* A sink that was told to end and has not is killed after this. */
@@ -23,6 +25,8 @@ enum {
 #define GOODBYE_NS (2 * PSA_NS_PER_SECOND)
 /* The first wait before a sink is started again. */
 #define FIRST_RETRY_NS (200 * PSA_NS_PER_MS)
+/* How often a sink is looked at where the kernel cannot tell that it has exited (no pidfd_open). */
+#define LOOK_NS (100 * PSA_NS_PER_MS)
 /* How often a spool without a sink is looked at for what is too old, and for something to send. */
 #define PEEK_NS PSA_NS_PER_SECOND
 
@@ -106,6 +110,12 @@ static void say(struct psa_feed *feed, const char *cause, const char *text)
     psa_report_say(feed->report, feed->name, NULL, 0, cause, text);
 }
 
+/* Now, to tell a record's age by: 0, so that none is too old, without --max-age and while the clock is not synchronised. */
+static int64_t wall_ms(const struct psa_feed *feed)
+{
+    return feed->options->max_age_ns && psa_clock_is_synced() ? psa_clock_wall_ns() / PSA_NS_PER_MS : 0;
+}
+
 /* ---- opening --------------------------------------------------------------------------------------------------------- */
 
 int psa_feed_open(struct psa_feed *feed, const struct psa_disk *disk, const struct psa_feed_options *options,
@@ -116,6 +126,7 @@ int psa_feed_open(struct psa_feed *feed, const struct psa_disk *disk, const stru
     feed->options = options;
     feed->argv = argv;
     feed->child = PSA_CHILD_NONE;
+    feed->stored = true;
     feed->backoff.random = (uint64_t)psa_clock_wall_ns() ^ (uint64_t)getpid() << 32;
     if (!psa_ledger_open(&feed->ledger, (size_t)window + 2)) return psa_fail_memory(error, "starting");
     return psa_spool_reader_open(&feed->reader, disk, options->max_age_ns / PSA_NS_PER_MS, tell, error);
@@ -130,6 +141,7 @@ void psa_feed_close(struct psa_feed *feed)
         while (!psa_child_reap(&feed->child, &status)) usleep(1000);
     }
     psa_child_close_out(&feed->child);
+    if (feed->reader) (void)psa_feed_commit(feed, 0);
     if (feed->reader) psa_spool_reader_close(feed->reader);
     psa_ledger_close(&feed->ledger);
     psa_buf_free(&feed->out);
@@ -211,8 +223,9 @@ static void stop_sink(struct psa_feed *feed, int64_t now_ns)
 }
 
 /* Something was finished: the next trouble is a new one. */
-static void it_works(struct psa_feed *feed)
+static void it_works(struct psa_feed *feed, int64_t now_ns)
 {
+    feed->progress_ns = feed->finished_ns = now_ns;
     if (!feed->backoff.tries) return;
     psa_backoff_reset(&feed->backoff);
     psa_report_mended(feed->report, feed->name, "sink");
@@ -227,9 +240,8 @@ static void finish_lines(struct psa_feed *feed, uint64_t count, int64_t now_ns)
             stop_sink(feed, now_ns);
             return;
         }
-        feed->progress_ns = now_ns;
+        it_works(feed, now_ns);
     }
-    if (feed->progress_ns == now_ns) it_works(feed);
 }
 
 /* The checkpoint has come through: everything before it is finished, and its states are what a restart begins with. The cursor
@@ -245,11 +257,10 @@ static void finish_checkpoint(struct psa_feed *feed, int64_t now_ns)
     }
     psa_spool_finish(feed->reader, feed->asked_id);
     psa_spool_set_checkpoint(feed->reader, feed->asked_id);
-    psa_feed_commit(feed, now_ns);
+    feed->stored = psa_feed_commit(feed, now_ns);
     feed->asked = false;
     feed->ready = true;
-    feed->progress_ns = now_ns;
-    it_works(feed);
+    it_works(feed, now_ns);
 }
 
 static void take_nonsense(struct psa_feed *feed, struct psa_str line, const char *why)
@@ -285,14 +296,15 @@ static void take_answer(struct psa_feed *feed, struct psa_str line, int64_t now_
     }
 }
 
-/* Whatever is in the pipe now. */
-static void read_answers(struct psa_feed *feed, int64_t now_ns)
+/* What is in the pipe now, in at most so many reads: one that never ends must not keep the rest from its turn. */
+static void read_answers(struct psa_feed *feed, int reads, int64_t now_ns)
 {
-    while (feed->child.out >= 0) {
+    for (; feed->child.out >= 0 && reads > 0; reads--) {
         char *room = psa_buf_room(&feed->answers, ANSWERS_READ);
         ssize_t n = room ? read(feed->child.out, room, ANSWERS_READ) : -1;
         size_t from = 0;
 
+        if (!room) return;
         if (n < 0 && errno == EINTR) continue;
         if (n == 0) psa_child_close_out(&feed->child);
         if (n <= 0) return;
@@ -317,7 +329,7 @@ static bool peek(struct psa_feed *feed, int64_t now_ns)
 {
     struct psa_spool_record record;
     struct psa_error error = { 0 };
-    int got = psa_spool_next(feed->reader, psa_clock_wall_ns() / PSA_NS_PER_MS, &record, &error);
+    int got = psa_spool_next(feed->reader, wall_ms(feed), &record, &error);
 
     feed->peek_ns = now_ns + PEEK_NS;
     if (got < 0) say(feed, "read", error.text);
@@ -403,7 +415,7 @@ static void tend(struct psa_feed *feed, int64_t now_ns)
     int status;
 
     if (feed->child.pid > 0 && psa_child_reap(&feed->child, &status)) {
-        read_answers(feed, now_ns); /* what it printed before it went */
+        read_answers(feed, LAST_READS, now_ns); /* what it printed before it went */
         take_exit(feed, status, now_ns);
     }
     if (feed->child.pid == 0) {
@@ -429,7 +441,7 @@ static void tend(struct psa_feed *feed, int64_t now_ns)
 
 static bool checkpoint_is_due(const struct psa_feed *feed, int64_t now_ns)
 {
-    if (!feed->options->checkpoint || feed->asked || !feed->ready || !feed->since) return false;
+    if (!feed->options->checkpoint || feed->asked || !feed->ready || !feed->since || !feed->stored) return false;
     return feed->since >= (uint64_t)feed->options->checkpoint || feed->input_ended ||
            feed->ledger.n + 1 >= feed->ledger.window || now_ns - feed->asked_ns >= feed->options->checkpoint_every_ns;
 }
@@ -437,8 +449,8 @@ static bool checkpoint_is_due(const struct psa_feed *feed, int64_t now_ns)
 static bool may_give(const struct psa_feed *feed)
 {
     if (feed->child.in < 0 || feed->killing || feed->out.n - feed->out_at >= OUT_BYTES) return false;
-    if (!feed->options->checkpoint) return feed->ledger.n + 2 < feed->ledger.window;
-    return feed->ready && feed->ledger.n + 2 < feed->ledger.window; /* room for the checkpoint behind */
+    /* Room for the checkpoint behind. */
+    return (feed->ready || !feed->options->checkpoint) && feed->ledger.n + 2 < feed->ledger.window;
 }
 
 static void give_record(struct psa_feed *feed, const struct psa_spool_record *record, int64_t now_ns)
@@ -456,14 +468,14 @@ static int fill(struct psa_feed *feed, int64_t now_ns, struct psa_error *error)
 {
     struct psa_spool_record record;
     struct psa_error why = { 0 };
-    int64_t wall_ms = psa_clock_wall_ns() / PSA_NS_PER_MS;
+    int64_t at_ms = wall_ms(feed);
     int got = 0;
 
     feed->caught_up = false;
     while (may_give(feed)) {
         if (checkpoint_is_due(feed, now_ns) && feed->since >= (uint64_t)feed->options->checkpoint)
             give_checkpoint(feed, feed->sent_seq, now_ns);
-        got = psa_spool_next(feed->reader, wall_ms, &record, &why);
+        got = psa_spool_next(feed->reader, at_ms, &record, &why);
         if (got != 0) break;
         give_record(feed, &record, now_ns);
     }
@@ -500,7 +512,7 @@ static void push(struct psa_feed *feed, int64_t now_ns)
         if (!feed->options->trust_write) continue;
         while (psa_ledger_front(&feed->ledger) && psa_ledger_front(&feed->ledger)->end <= feed->written) {
             (void)finish_front(feed); /* nothing is ever dead here */
-            feed->progress_ns = now_ns;
+            it_works(feed, now_ns);
         }
     }
     feed->out.n = feed->out_at = 0;
@@ -510,12 +522,12 @@ static void push(struct psa_feed *feed, int64_t now_ns)
 
 int psa_feed_turn(struct psa_feed *feed, int64_t now_ns, struct psa_error *error)
 {
-    read_answers(feed, now_ns);
+    read_answers(feed, TURN_READS, now_ns);
     tend(feed, now_ns);
     if (feed->child.pid > 0 && !feed->closing && fill(feed, now_ns, error) != 0) return -1;
     push(feed, now_ns);
     if (feed->closing && feed->child.pid > 0 && feed->out_at == feed->out.n) psa_child_close_in(&feed->child);
-    if (now_ns - feed->committed_ns >= feed->options->cursor_every_ns) psa_feed_commit(feed, now_ns);
+    if (now_ns - feed->committed_ns >= feed->options->cursor_every_ns) feed->stored = psa_feed_commit(feed, now_ns);
     return 0;
 }
 
@@ -528,6 +540,7 @@ size_t psa_feed_watch(const struct psa_feed *feed, int64_t now_ns, struct pollfd
     watch[2] = (struct pollfd){ feed->child.exited, POLLIN, 0 };
     if (cursor.done != feed->committed_done)
         psa_wake_by(wait_ns, feed->committed_ns + feed->options->cursor_every_ns, now_ns);
+    if (feed->child.pid > 0 && feed->child.exited < 0) psa_wake_by(wait_ns, now_ns + LOOK_NS, now_ns);
     if (feed->child.pid == 0) {
         if (!feed->closing && (feed->eager || !feed->caught_up)) psa_wake_by(wait_ns, feed->backoff.until_ns, now_ns);
         psa_wake_by(wait_ns, feed->peek_ns, now_ns);

@@ -48,7 +48,8 @@ struct psa_feed {
     uint64_t written;       /* bytes of this sink's input */
     struct psa_buf answers; /* of the sink, not yet a whole line */
     struct psa_backoff backoff;
-    int64_t progress_ns; /* last time something was finished, or began to wait */
+    int64_t progress_ns; /* last time something was finished, or began to wait: for --stall */
+    int64_t finished_ns; /* last time something was finished: for drain's --linger */
     int64_t committed_ns, kill_ns, peek_ns;
     uint64_t committed_done; /* the cursor's, when it was last stored */
     uint64_t sent_seq;       /* given to this sink last */
@@ -59,8 +60,9 @@ struct psa_feed {
     bool closing;            /* psa_feed_let_go */
     bool killing;            /* SIGTERM was sent */
     /* --checkpoint */
-    bool ready; /* this sink has acknowledged the state it begins with: records may follow */
-    bool asked; /* a checkpoint is out */
+    bool ready;  /* this sink has acknowledged the state it begins with: records may follow */
+    bool stored; /* the cursor knows the last checkpoint: the stages keep two, so no other may be asked for before */
+    bool asked;  /* a checkpoint is out */
     uint64_t asked_id;
     uint64_t since;   /* records given since the last one */
     int64_t asked_ns; /* when the last was given */

@@ -3,7 +3,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/timex.h>
 #include <unistd.h>
 
 #include "core/error.h"
@@ -48,7 +47,7 @@ const struct psa_option psa_intake_option_table[] = {
       .metavar = "SIZE",
       .initial = "1MiB",
       .min = 64,
-      .max = 1073741824,
+      .max = PSA_SPOOL_TEXT_MAX,
       .help = "longest line that is read; a longer one is rejected" },
     { .name = "topic",
       .type = PSA_OPT_TEXT,
@@ -125,18 +124,31 @@ void psa_intake_close(struct psa_intake *intake)
 /* The time at which a record is taken, for --max-age: none when the kernel says that the clock is not synchronised. */
 static int64_t taken_ms(void)
 {
-    struct timex state = { 0 };
-
-    if (adjtimex(&state) == TIME_ERROR || (state.status & STA_UNSYNC)) return PSA_SPOOL_UNSYNCED;
-    return psa_clock_wall_ns() / PSA_NS_PER_MS;
+    return psa_clock_is_synced() ? psa_clock_wall_ns() / PSA_NS_PER_MS : PSA_SPOOL_UNSYNCED;
 }
 
-/* A reading whose own clock was not synchronised does not age either (psa-record(5)). */
+static struct psa_str behind_blanks(struct psa_str text)
+{
+    while (text.n && (*text.p == ' ' || *text.p == '\t')) text = (struct psa_str){ text.p + 1, text.n - 1 };
+    return text;
+}
+
+/* A reading whose own clock was not synchronised does not age either (psa-record(5)). Wherever the member stands: to keep a
+ * record too long does no harm. */
 static bool is_unsynced(struct psa_str line)
 {
-    static const char mark[] = "\"clock\":\"unsynced\"";
+    static const char name[] = "\"clock\"", value[] = "\"unsynced\"";
+    const char *end = line.p + line.n;
+    const char *at = memmem(line.p, line.n, name, sizeof name - 1);
 
-    return memmem(line.p, line.n, mark, sizeof mark - 1) != NULL;
+    for (; at; at = memmem(at, (size_t)(end - at), name, sizeof name - 1)) {
+        at += sizeof name - 1;
+        struct psa_str rest = behind_blanks((struct psa_str){ at, (size_t)(end - at) });
+        if (!rest.n || *rest.p != ':') continue;
+        rest = behind_blanks((struct psa_str){ rest.p + 1, rest.n - 1 });
+        if (rest.n >= sizeof value - 1 && memcmp(rest.p, value, sizeof value - 1) == 0) return true;
+    }
+    return false;
 }
 
 static int refuse(struct psa_intake *intake, const char *reason, const char *why, struct psa_error *error)
@@ -187,12 +199,20 @@ static void say_unblocked(struct psa_intake *intake)
 }
 
 /* Put one line. 1: there is no room for it now; it is to be held. */
-static int put(struct psa_intake *intake, struct psa_str line, struct psa_error *error)
+static int put(struct psa_intake *intake, struct psa_str line, int64_t now_ns, struct psa_error *error)
 {
     struct psa_str text = with_topic(intake, line);
+    int64_t at_ms = is_unsynced(line) ? PSA_SPOOL_UNSYNCED : intake->taken_ms;
+    enum psa_spool_put done = psa_spool_put(intake->writer, text, at_ms, NULL);
     char why[160];
 
-    switch (psa_spool_put(intake->writer, text, is_unsynced(line) ? PSA_SPOOL_UNSYNCED : intake->taken_ms, NULL)) {
+    if (done == PSA_SPOOL_FULL && intake->reject_when_full &&
+        now_ns >= intake->retry_ns) { /* has the reader freed some? */
+        intake->retry_ns = now_ns + RETRY_NS;
+        psa_spool_writer_look(intake->writer);
+        done = psa_spool_put(intake->writer, text, at_ms, NULL);
+    }
+    switch (done) {
     case PSA_SPOOL_PUT:
         say_unblocked(intake);
         intake->stats.in++;
@@ -200,7 +220,8 @@ static int put(struct psa_intake *intake, struct psa_str line, struct psa_error 
         intake->put_line = intake->line;
         return 0;
     case PSA_SPOOL_TOO_LONG:
-        snprintf(why, sizeof why, "a record of %zu bytes, more than a quarter of --max-size", text.n);
+        snprintf(why, sizeof why, "a record of %zu bytes, more than %s", text.n,
+                 text.n > PSA_SPOOL_TEXT_MAX ? "a spool's line can be" : "a quarter of --max-size");
         return refuse(intake, "too_long", why, error);
     case PSA_SPOOL_FULL:
         if (intake->reject_when_full) return refuse(intake, "full", "the spool is full", error);
@@ -260,7 +281,7 @@ static int take_line(struct psa_intake *intake, struct psa_str line, int64_t now
         return 0;
     }
     if (looks_like_control(line) && take_control(intake, line)) return 0;
-    status = put(intake, line, error);
+    status = put(intake, line, now_ns, error);
     if (status != 1) return status;
     intake->holding = true;
     intake->held = line; /* the reader's buffer stays as it is until the next line is asked for */
@@ -320,7 +341,7 @@ static int retry_held(struct psa_intake *intake, int64_t now_ns, struct psa_erro
     if (!intake->holding || now_ns < intake->retry_ns) return 0;
     intake->retry_ns = now_ns + RETRY_NS;
     psa_spool_writer_look(intake->writer);
-    status = put(intake, intake->held, error);
+    status = put(intake, intake->held, now_ns, error);
     if (status == 1) say_blocked(intake);
     else intake->holding = false;
     return status < 0 ? -1 : 0;
@@ -362,7 +383,7 @@ static void sync_turn(struct psa_intake *intake, int64_t now_ns)
 {
     struct psa_spool_sync job;
 
-    if (intake->syncing && psa_syncer_collect(intake->syncer, false, &job)) finish_sync(intake, &job);
+    if (intake->syncing && psa_syncer_collect(intake->syncer, &job)) finish_sync(intake, &job);
     intake->failing = psa_spool_write(intake->writer) != 0;
     if (intake->failing) {
         intake->retry_ns = now_ns + RETRY_NS;
@@ -416,7 +437,10 @@ bool psa_intake_is_done(const struct psa_intake *intake)
            psa_spool_untaken_bytes(intake->writer) == 0 && intake->counted == intake->line;
 }
 
-uint64_t psa_intake_untaken(const struct psa_intake *intake)
+uint64_t psa_intake_untaken(const struct psa_intake *intake, uint64_t finished)
 {
-    return psa_spool_last_put(intake->writer) - psa_spool_last_taken(intake->writer) + (intake->holding ? 1 : 0);
+    uint64_t safe = psa_spool_last_taken(intake->writer);
+
+    if (safe < finished) safe = finished;
+    return psa_spool_last_put(intake->writer) - safe + (intake->holding ? 1 : 0) + psa_lines_buffered(&intake->lines);
 }

@@ -75,7 +75,7 @@ int psa_intake_turn(struct psa_intake *intake, int64_t now_ns, struct psa_error 
 void psa_intake_watch(const struct psa_intake *intake, int64_t now_ns, struct pollfd watch[2], int64_t *wait_ns);
 /* Has the input ended and is everything taken (or settled)? */
 bool psa_intake_is_done(const struct psa_intake *intake);
-/* Records read and not yet taken. */
-uint64_t psa_intake_untaken(const struct psa_intake *intake);
+/* Records read and not yet taken, besides those up to `finished`, which the sink has without that. */
+uint64_t psa_intake_untaken(const struct psa_intake *intake, uint64_t finished);
 
 #endif

@@ -167,6 +167,14 @@ static void put_totals(struct psa_buf *out, const struct psa_spool_totals *a, co
     psa_buf_member_int(out, "sync_errors", (int64_t)(a->sync_errors + b->sync_errors));
 }
 
+/* Records that were read and are neither safe on the disk nor finished by the sink. */
+static uint64_t untaken_records(const struct spool *spool)
+{
+    uint64_t done = spool->has_feed ? psa_spool_cursor_of(spool->feed.reader).done : 0;
+
+    return spool->has_intake ? psa_intake_untaken(&spool->intake, done) : 0;
+}
+
 static void stats_text(const struct spool *spool, struct psa_buf *out)
 {
     const struct psa_feed *feed = &spool->feed;
@@ -175,7 +183,7 @@ static void stats_text(const struct spool *spool, struct psa_buf *out)
     psa_stats_put(out, NAME, &spool->intake.stats);
     if (spool->has_intake) {
         in = psa_spool_writer_totals(spool->intake.writer);
-        psa_buf_member_int(out, "untaken", (int64_t)psa_intake_untaken(&spool->intake));
+        psa_buf_member_int(out, "untaken", (int64_t)untaken_records(spool));
     }
     if (spool->has_feed) {
         struct psa_spool_cursor cursor = psa_spool_cursor_of(feed->reader);
@@ -214,16 +222,38 @@ static int print_stats(struct spool *spool, bool asked, struct psa_error *error)
 
 /* ---- the loop -------------------------------------------------------------------------------------------------------- */
 
-/* Records that are in the queue and not finished, as far as this process knows. */
+/* A queue of up to so many bytes is gone through to say how many records wait in it; that of a longer one would take too long for
+ * someone who waits for us to end. */
+enum { COUNTED_BYTES = 67108864 };
+
+static int add_bytes(void *total, const char *name, int64_t bytes)
+{
+    uint64_t first;
+
+    if (psa_spool_is_segment(name, &first)) *(int64_t *)total += bytes;
+    return 0;
+}
+
+/* Records that are in the queue and not finished; UINT64_MAX: some, it would take long to say how many. */
 static uint64_t backlog(const struct spool *spool)
 {
     struct psa_spool_survey survey = { 0 };
     struct psa_error error = { 0 };
+    int64_t bytes = 0;
 
     if (!spool->has_feed) return 0;
     if (spool->has_intake)
         return psa_spool_last_put(spool->intake.writer) - psa_spool_cursor_of(spool->feed.reader).done;
-    return psa_spool_survey(&spool->disk, NULL, &survey, &error) == 0 ? survey.backlog : 0;
+    (void)spool->disk.list(spool->disk.ctx, add_bytes, &bytes);
+    if (bytes > COUNTED_BYTES || psa_spool_survey(&spool->disk, NULL, &survey, &error) != 0) return UINT64_MAX;
+    return survey.backlog;
+}
+
+/* "20 records", "records" */
+static void count_text(uint64_t n, char text[40])
+{
+    if (n == UINT64_MAX) snprintf(text, 40, "records");
+    else snprintf(text, 40, "%llu records", (unsigned long long)n);
 }
 
 static void begin_to_end(struct spool *spool)
@@ -246,16 +276,15 @@ static bool is_over(struct spool *spool)
     bool stopped = psa_stop_asked();
     bool taken = !spool->has_intake || psa_intake_is_done(&spool->intake);
     bool empty = !spool->has_feed || psa_feed_is_idle(&spool->feed);
-    bool last = spool->has_intake ? spool->intake.ended : stopped || !spool->options.follow;
+    bool last = spool->has_intake ? spool->intake.ended || stopped : stopped || !spool->options.follow;
 
-    if (spool->has_intake && stopped) last = spool->intake.ended = true;
     if (!spool->ending && last && (spool->has_intake || stopped)) begin_to_end(spool);
     if (psa_stops_asked() > 1 || (spool->has_intake && spool->intake.hopeless)) return spool->gave_up = true;
     if (last && taken && empty) return true;
     if (spool->ending) return spool->gave_up = (spool->has_feed || stopped) && spool->now_ns >= spool->end_ns;
     /* drain gives up on a sink that does not take anything */
     return spool->gave_up = !spool->has_intake && !spool->options.follow &&
-                            spool->now_ns - spool->feed.progress_ns >= spool->common.linger_ns;
+                            spool->now_ns - spool->feed.finished_ns >= spool->common.linger_ns;
 }
 
 static int wait_for_any(struct spool *spool, struct psa_error *error)
@@ -275,7 +304,7 @@ static int wait_for_any(struct spool *spool, struct psa_error *error)
     if (spool->ending && spool->end_ns > spool->now_ns) psa_wake_by(&wait_ns, spool->end_ns, spool->now_ns);
     if (spool->watchdog_ns) psa_wake_by(&wait_ns, spool->woof_ns + spool->watchdog_ns, spool->now_ns);
     if (!spool->ending && spool->has_feed && !spool->has_intake && !spool->options.follow)
-        psa_wake_by(&wait_ns, spool->feed.progress_ns + spool->common.linger_ns, spool->now_ns);
+        psa_wake_by(&wait_ns, spool->feed.finished_ns + spool->common.linger_ns, spool->now_ns);
     ready = poll(watch, n, psa_wait_ms(wait_ns));
     if (ready < 0 && errno != EINTR) return psa_fail(error, PSA_EXIT_RUNTIME, "cannot poll: %s", strerror(errno));
     spool->now_ns = psa_clock_ns();
@@ -308,7 +337,7 @@ static int loop(struct spool *spool, struct psa_error *error)
         if (spool->has_intake && (spool->intake.blocked || spool->intake.failing) && psa_disk_is_gone(&spool->disk))
             return psa_fail(error, PSA_EXIT_RUNTIME,
                             "%s: the folder was removed while it was in use; %llu records were not taken",
-                            spool->common.folder, (unsigned long long)psa_intake_untaken(&spool->intake));
+                            spool->common.folder, (unsigned long long)untaken_records(spool));
         if (is_over(spool)) return 0;
         if (wait_for_any(spool, error) != 0) return -1;
     }
@@ -344,7 +373,7 @@ static int open_all(struct spool *spool, char *const *argv, int n, struct psa_er
             return -1;
     }
     if (spool->command->tables & FEEDS) {
-        spool->feed = (struct psa_feed){ .name = NAME, .report = &spool->report, .progress_ns = spool->now_ns };
+        spool->feed = (struct psa_feed){ .name = NAME, .report = &spool->report, .finished_ns = spool->now_ns };
         spool->feed.eager = spool->has_intake || spool->options.follow;
         spool->has_feed = true;
         if (psa_feed_open(&spool->feed, &spool->disk, &spool->feed_options, &spool->say, argv, error) != 0) return -1;
@@ -371,21 +400,19 @@ static void close_all(struct spool *spool)
 static int tell_end(struct spool *spool, struct psa_error *error)
 {
     uint64_t left = spool->gave_up ? backlog(spool) : 0;
-    uint64_t untaken = spool->has_intake ? psa_intake_untaken(&spool->intake) : 0;
-    uint64_t waiting = spool->has_intake && spool->has_feed ? backlog(spool) + spool->intake.holding : untaken;
-    char text[512];
+    uint64_t untaken = untaken_records(spool);
+    char text[512], count[40];
 
-    if (waiting < untaken) untaken = waiting; /* the sink has finished some that were never safe on the disk */
+    count_text(left, count);
     if (untaken)
         return psa_fail(error, PSA_EXIT_RUNTIME, "%s: %llu records were read and could not be stored; they are lost%s",
                         spool->common.folder, (unsigned long long)untaken,
                         spool->options.ack ? ", unless whoever wrote them sends them again" : "");
     if (!left) return 0;
     if (!spool->has_intake && !spool->options.follow) /* told to stop is no failure; not getting done is one */
-        return psa_fail(error, PSA_EXIT_RUNTIME, "%s: %llu records still wait", spool->common.folder,
-                        (unsigned long long)left);
-    snprintf(text, sizeof text, "%llu records wait in %.200s; psa-spool drain -d %.200s -- SINK delivers them",
-             (unsigned long long)left, spool->common.folder, spool->common.folder);
+        return psa_fail(error, PSA_EXIT_RUNTIME, "%s: %s still wait", spool->common.folder, count);
+    snprintf(text, sizeof text, "%s wait in %.200s; psa-spool drain -d %.200s -- SINK delivers them", count,
+             spool->common.folder, spool->common.folder);
     say(spool, "backlog", text);
     return 0;
 }

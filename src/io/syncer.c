@@ -96,13 +96,12 @@ void psa_syncer_submit(struct psa_syncer *syncer, const struct psa_spool_sync *j
     pthread_mutex_unlock(&syncer->mutex);
 }
 
-bool psa_syncer_collect(struct psa_syncer *syncer, bool wait, struct psa_spool_sync *job)
+bool psa_syncer_collect(struct psa_syncer *syncer, struct psa_spool_sync *job)
 {
     eventfd_t n;
     bool done;
 
     pthread_mutex_lock(&syncer->mutex);
-    while (wait && syncer->state == SUBMITTED) pthread_cond_wait(&syncer->changed, &syncer->mutex);
     done = syncer->state == DONE;
     if (done) {
         *job = syncer->job;

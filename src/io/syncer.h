@@ -16,7 +16,7 @@ void psa_syncer_stop(struct psa_syncer *syncer);
 int psa_syncer_fd(const struct psa_syncer *syncer);
 /* Hand it a job; only when none is out. */
 void psa_syncer_submit(struct psa_syncer *syncer, const struct psa_spool_sync *job);
-/* Is the job done? Then it is here, and none is out. `wait`: until it is. */
-bool psa_syncer_collect(struct psa_syncer *syncer, bool wait, struct psa_spool_sync *job);
+/* Is the job done? Then it is here, and none is out. */
+bool psa_syncer_collect(struct psa_syncer *syncer, struct psa_spool_sync *job);
 
 #endif

@@ -68,7 +68,7 @@ bool psa_ledger_condemn(struct psa_ledger *ledger, uint64_t number, struct psa_s
     if (!ledger->n || number < psa_ledger_front_line(ledger) || number > ledger->lines) return false;
     line = at(ledger, (size_t)(number - psa_ledger_front_line(ledger)));
     if (line->reason) return true; /* said twice */
-    line->reason = strndup(reason.p, reason.n);
+    line->reason = strndup(reason.p, reason.n < PSA_LEDGER_REASON_MAX ? reason.n : PSA_LEDGER_REASON_MAX);
     return line->reason != NULL;
 }
 

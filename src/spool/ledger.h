@@ -10,6 +10,9 @@
 #include "core/buf.h"
 #include "psa.h"
 
+/* Bytes of a sink's reason that are kept. */
+#define PSA_LEDGER_REASON_MAX 1000
+
 struct psa_ledger_line {
     uint64_t seq; /* finishing this line finishes every record up to seq */
     uint64_t end; /* bytes given to the sink up to and with this line */

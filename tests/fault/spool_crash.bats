@@ -55,3 +55,14 @@ faulty() { [ -x "$PSA_FAULTY_BIN/psa-spool" ] || skip 'there is no build with -D
     prove crash_matrix nospace
     ! grep -q '# skip' "$T/tap" || skip "$(sed -n 's/.*# skip //p' "$T/tap")"
 }
+
+@test "no checkpoint is asked for before the cursor knows the last: the stages keep only two" {
+    faulty
+    local got=0
+    seq -f '{"a":%.0f}' 20 >"$T/in"
+    PSA_FAULT='cursor.sync:*:EIO' "$PSA_FAULTY_BIN/psa-spool" -d "$T/q" --checkpoint 4 --linger 1s -- \
+        sh -c "tee -a $T/seen | $PY $PWD/tests/cli/ack_sink.py $T/got" <"$T/in" 2>"$T/err" || got=$?
+    [ "$got" = 1 ]
+    saying 'cannot write the cursor: Input/output error'
+    [ "$(grep -c checkpoint "$T/seen")" = 1 ]
+}

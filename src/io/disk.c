@@ -137,9 +137,6 @@ static int disk_truncate(void *ctx, const char *point, int fd, int64_t size)
     return result;
 }
 
-/* fdatasync leaves out the times of the file and nothing else: the size, like all that is needed to read the bytes
- * back, is synced (POSIX, "synchronized I/O data integrity completion"). It saves the journal a commit where a segment
- * has not grown. */
 static bool disk_linked(void *ctx, int fd)
 {
     struct stat there;
@@ -148,6 +145,9 @@ static bool disk_linked(void *ctx, int fd)
     return fstat(fd, &there) == 0 && there.st_nlink > 0;
 }
 
+/* fdatasync leaves out the times of the file and nothing else: the size, like all that is needed to read the bytes
+ * back, is synced (POSIX, "synchronized I/O data integrity completion"). It saves the journal a commit where a segment
+ * has not grown. */
 static int disk_sync(void *ctx, const char *point, int fd)
 {
     int fault = PSA_FAULT_BEGIN(point), result;

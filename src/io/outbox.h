@@ -29,8 +29,8 @@ struct psa_letter {
     enum psa_letter_state state;
     uint32_t tries;      /* times it was handed to the transport; the transport counts */
     uint64_t tag;        /* the transport's own: MQTT's packet identifier */
-    struct psa_buf text; /* what is to be delivered, without LF */
-    struct psa_buf to;   /* where, if the transport keeps that apart: the topic */
+    struct psa_buf text; /* the line as it came, without LF */
+    struct psa_buf to;   /* what the transport has made of it: MQTT's topic, a webhook's body */
     char checkpoint[24]; /* a checkpoint's ID, else "" */
 };
 

@@ -46,7 +46,7 @@ struct psa_sink_run {
 struct psa_transport {
     /* The options are parsed: check them, make what lasts. */
     int (*open)(void *ctx, struct psa_sink_run *run, struct psa_error *error);
-    /* Fill letter->to from the record, and letter->text (the line as it came) where another text is to be delivered. 0, or 1
+    /* Fill letter->to from the record: the topic, or the body to deliver in place of letter->text, the line as it came. 0, or 1
      * with *why: this record can never be delivered; -1: the run ends. */
     int (*address)(void *ctx, struct psa_record *record, struct psa_letter *letter, const char **why,
                    struct psa_error *error);

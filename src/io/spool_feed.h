@@ -65,7 +65,7 @@ struct psa_feed {
     bool asked;  /* a checkpoint is out */
     uint64_t asked_id;
     uint64_t since;   /* records given since the last one */
-    int64_t asked_ns; /* when the last was given */
+    int64_t asked_ns; /* when the last was given, or the first record that none covers */
     /* counted */
     uint64_t delivered, dead, dead_lost, restarts, stalls;
 };

@@ -3,7 +3,7 @@
  *
  *     psa_lines_next -> psa_spool_put -> psa_spool_write -> (syncer) -> taken: acknowledged
  *
- * Nothing here blocks but a write of stdout; the owner polls. When the spool is full the line at hand is held, stdin is
+ * The owner polls. What blocks is a write of stdout, and, once a segment, the sync that ends it; other syncs have a thread. When the spool is full the line at hand is held, stdin is
  * left unread, and whoever writes to us waits: that is `--on-full block`.
  */
 #ifndef PSA_IO_SPOOL_INTAKE_H

@@ -142,7 +142,7 @@ struct spool {
     struct psa_feed feed;
     bool has_disk, has_intake, has_feed;
     int inotify;                          /* drain --follow; -1 */
-    int64_t now_ns, watchdog_ns, woof_ns; /* WATCHDOG=1 every watchdog_ns, last at woof_ns */
+    int64_t now_ns, watchdog_ns, told_ns; /* WATCHDOG=1 every watchdog_ns, told last at told_ns */
     bool ending;                          /* no more input, or asked to stop */
     int64_t end_ns;                       /* ending: then give up */
     bool gave_up;
@@ -302,7 +302,7 @@ static int wait_for_any(struct spool *spool, struct psa_error *error)
     }
     if (spool->has_feed) n += psa_feed_watch(&spool->feed, spool->now_ns, watch + n, &wait_ns);
     if (spool->ending && spool->end_ns > spool->now_ns) psa_wake_by(&wait_ns, spool->end_ns, spool->now_ns);
-    if (spool->watchdog_ns) psa_wake_by(&wait_ns, spool->woof_ns + spool->watchdog_ns, spool->now_ns);
+    if (spool->watchdog_ns) psa_wake_by(&wait_ns, spool->told_ns + spool->watchdog_ns, spool->now_ns);
     if (!spool->ending && spool->has_feed && !spool->has_intake && !spool->options.follow)
         psa_wake_by(&wait_ns, spool->feed.finished_ns + spool->common.linger_ns, spool->now_ns);
     ready = poll(watch, n, psa_wait_ms(wait_ns));
@@ -317,8 +317,8 @@ static int wait_for_any(struct spool *spool, struct psa_error *error)
 
 static void tell_watchdog(struct spool *spool)
 {
-    if (!spool->watchdog_ns || spool->now_ns - spool->woof_ns < spool->watchdog_ns) return;
-    spool->woof_ns = spool->now_ns;
+    if (!spool->watchdog_ns || spool->now_ns - spool->told_ns < spool->watchdog_ns) return;
+    spool->told_ns = spool->now_ns;
     psa_notify("WATCHDOG=1");
 }
 

@@ -224,9 +224,8 @@ enum psa_lines_got psa_lines_next(struct psa_lines *lines, struct psa_str *line,
 
 size_t psa_lines_buffered(const struct psa_lines *lines)
 {
-    const char *at = lines->buffer + lines->begin, *end = lines->buffer + lines->end;
     size_t n = 0;
 
-    for (; lines->buffer && (at = memchr(at, '\n', (size_t)(end - at))) != NULL; at++) n++;
+    for (size_t at = lines->begin; at < lines->end; at++) n += lines->buffer[at] == '\n';
     return n;
 }

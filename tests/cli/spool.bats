@@ -361,7 +361,8 @@ END
     mkfifo "$T/pipe"
     psa-spool -d "$Q" --max-size 1MiB --cursor-every 10ms --linger 60s -- "$T/sink" <"$T/pipe" 2>"$T/err" &
     children+=($!)
-    exec 9>"$T/pipe" 8<>"$T/pipe"
+    exec 9>"$T/pipe"
+    exec 8<>"$T/pipe"
     cat "$T/in" >&9
     until_true grep -q 'the spool is full: nothing more is read' "$T/err"
     kill -TERM "${children[0]}"

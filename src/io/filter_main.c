@@ -26,12 +26,16 @@
 /* Files that a stage reads whole: models and states. */
 enum { WHOLE_FILE_MAX = 1 << 30 };
 
-const struct psa_option psa_input_option_table[] = {
+const struct psa_option psa_flat_option_table[] = {
     { .name = "flat",
       .type = PSA_OPT_FLAG,
       .offset = offsetof(struct psa_input_options, flat),
       .free_of_state = true,
       .help = "take the number members of a record without fields for its fields" },
+    { .type = PSA_OPT_END },
+};
+
+const struct psa_option psa_input_option_table[] = {
     { .name = "rejects",
       .type = PSA_OPT_TEXT,
       .offset = offsetof(struct psa_input_options, rejects),
@@ -366,21 +370,21 @@ int psa_print_help(char asked, const struct psa_option_set *set, size_t n_set, c
 int psa_filter_main(const struct psa_stage *stage, int argc, char **argv)
 {
     struct psa_input_options input = { 0 };
-    struct psa_option_set extra = { psa_input_option_table, &input };
+    struct psa_option_set extra[] = { { psa_flat_option_table, &input }, { psa_input_option_table, &input } };
     struct psa_error error = { 0 };
     struct psa_node node;
     int operand, status;
     char asked;
 
-    if (psa_node_parse(&node, stage, argc, argv, &extra, 1, &operand, &asked, &error) != 0) {
+    if (psa_node_parse(&node, stage, argc, argv, extra, 2, &operand, &asked, &error) != 0) {
         psa_report_error(stage->name, &error);
         psa_node_close(&node);
         return error.status;
     }
     if (asked) {
-        struct psa_option_set set[] = { { stage->options, NULL }, { psa_node_option_table, NULL }, extra };
+        struct psa_option_set set[] = { { stage->options, NULL }, { psa_node_option_table, NULL }, extra[0], extra[1] };
 
-        status = psa_print_help(asked, set, 3, stage->name, "[options] [file ...]", stage->summary);
+        status = psa_print_help(asked, set, 4, stage->name, "[options] [file ...]", stage->summary);
         psa_node_close(&node);
         return status;
     }

@@ -16,6 +16,7 @@ struct psa_input_options {
     bool strict;
 };
 extern const struct psa_option psa_input_option_table[];
+extern const struct psa_option psa_flat_option_table[]; /* --flat, for those whom fields concern */
 
 /* `int main(int argc, char **argv) { return psa_filter_main(&psa_window_stage, argc, argv); }` */
 int psa_filter_main(const struct psa_stage *stage, int argc, char **argv);

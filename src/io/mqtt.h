@@ -29,7 +29,7 @@ struct psa_mqtt_options {
     const char *host, *topic, *protocol, *client_id, *credentials;
     const char *will_topic, *will_payload, *status_topic, *ha_prefix;
     int64_t port, qos, keepalive_ns, session_expiry_ns, connect_timeout_ns, max_sensors;
-    bool no_suffix, retain, persistent, ha_discovery;
+    bool no_suffix, retain, persistent, ha_discovery, flat;
     struct psa_mqtt_tls_options tls;
 };
 

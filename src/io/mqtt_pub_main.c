@@ -173,6 +173,11 @@ static const struct psa_option options[] = {
       .max = 1e7,
       .needs = "ha-discovery",
       .help = "most sensors that are announced" },
+    { .name = "flat",
+      .type = PSA_OPT_FLAG,
+      .offset = AT(flat),
+      .needs = "ha-discovery",
+      .help = "announce the number members of a record without fields" },
     { .type = PSA_OPT_END },
 };
 
@@ -215,6 +220,7 @@ static int check(struct psa_mqtt *mqtt, struct psa_error *error)
     struct psa_mqtt_options *opt = &mqtt->options;
     bool named;
 
+    mqtt->run->flat = opt->flat;
     if (mqtt->run->options->ack && opt->qos == 0)
         return psa_fail(error, PSA_EXIT_PERMANENT, "--ack with --qos 0: nothing is acknowledged at QoS 0");
     if (opt->keepalive_ns && opt->keepalive_ns < 5 * PSA_NS_PER_SECOND)

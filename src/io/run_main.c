@@ -131,12 +131,12 @@ static int run(struct pipeline *pipeline, int argc, char **argv, struct psa_erro
 {
     static const char usage[] = "[options] 'STAGE [options] | STAGE [options] ...' [file ...]";
     struct psa_input_options input = { 0 };
-    struct psa_option_set set = { psa_input_option_table, &input };
+    struct psa_option_set set[] = { { psa_flat_option_table, &input }, { psa_input_option_table, &input } };
     int operand;
     char asked;
 
-    if (psa_options_parse(&set, 1, argc, argv, &operand, &asked, NULL, error) != 0) return error->status;
-    if (asked) return psa_print_help(asked, &set, 1, "psa-run", usage, summary);
+    if (psa_options_parse(set, 2, argc, argv, &operand, &asked, NULL, error) != 0) return error->status;
+    if (asked) return psa_print_help(asked, set, 2, "psa-run", usage, summary);
     if (operand == argc) {
         psa_fail(error, PSA_EXIT_PERMANENT, "no pipeline given; usage: psa-run %s", usage);
         return error->status;

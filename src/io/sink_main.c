@@ -317,13 +317,11 @@ static int say_goodbye(struct sink *sink, struct psa_error *error)
 
 static int open_sink(struct sink *sink, struct psa_error *error)
 {
-    struct psa_decode_limits limits = { sink->input.max_fields, sink->input.max_depth, sink->input.flat };
+    struct psa_decode_limits limits = { sink->input.max_fields, sink->input.max_depth, false };
     int fd;
 
     if (psa_signals_install(error) != 0) return -1;
     sink->run.now_ns = psa_clock_ns();
-    sink->decoder = psa_decoder_new(limits);
-    if (!sink->decoder) return psa_fail_memory(error, "starting");
     if (psa_outbox_open(&sink->run.outbox, (size_t)sink->options.in_flight, (size_t)sink->options.max_buffer,
                         sink->options.ack, error) != 0)
         return -1;
@@ -334,7 +332,10 @@ static int open_sink(struct sink *sink, struct psa_error *error)
         psa_writer_init(&sink->rejects, fd, sink->input.rejects);
     }
     sink->opened = true;
-    return sink->program->transport->open(sink->program->ctx, &sink->run, error);
+    if (sink->program->transport->open(sink->program->ctx, &sink->run, error) != 0) return -1;
+    limits.flat = sink->run.flat;
+    sink->decoder = psa_decoder_new(limits);
+    return sink->decoder ? 0 : psa_fail_memory(error, "starting");
 }
 
 /* What is neither delivered nor undeliverable is lost to this run, and said: whoever keeps the lines sends them again. */

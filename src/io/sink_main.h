@@ -40,6 +40,7 @@ struct psa_sink_run {
     struct psa_stats stats;
     int64_t now_ns;  /* CLOCK_MONOTONIC, of this turn */
     bool complained; /* of a refusal, since the last delivery */
+    bool flat;       /* set by a transport's open: take the number members of a record without fields for its fields */
     bool ending;     /* the input has ended: nothing more will come */
 };
 

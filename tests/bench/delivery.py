@@ -5,7 +5,6 @@ here: the disk and the broker are part of it.
 """
 import json
 import os
-import resource
 import shutil
 import statistics
 import subprocess
@@ -77,32 +76,20 @@ def backlog(bin_dir, work):
         out.writelines(record(i) for i in range(n))
     shutil.rmtree(folder, ignore_errors=True)
 
-    def peak(argv, stdin):
-        with open(stdin, "rb") as data:
-            child = subprocess.Popen(argv, stdin=data, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            _, status, used = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)
-        if child.returncode != 0:
-            sys.exit(f"bench: '{' '.join(argv)}' exited with {child.returncode}")
-        return used.ru_maxrss / 1024
-
-    # A child that is not yet exec'd counts with its parent's memory; psa's own programs are small, Python is not.
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    spooling = ["/usr/bin/time", "-f", "%M", "-o", f"{work}/kb", f"{bin_dir}/psa-spool"]
-
-    def kilobytes(words, stdin):
-        peak(spooling + words, stdin)
+    def megabytes(words, stdin):
+        """By time(1): a child of this script would be counted with the script's own memory."""
+        timed(["/usr/bin/time", "-f", "%M", "-o", f"{work}/kb", f"{bin_dir}/psa-spool", *words], stdin)
         with open(f"{work}/kb", encoding="ascii") as out:
             return int(out.read().split()[-1]) / 1024
 
-    appended = kilobytes(["append", "-d", folder, "--max-size", "8GiB"], source)
+    appended = megabytes(["append", "-d", folder, "--max-size", "8GiB"], source)
     begin = time.perf_counter()
-    drained = kilobytes(["drain", "-d", folder, "--trust-write", "--", "sh", "-c", "cat >/dev/null"], os.devnull)
+    drained = megabytes(["drain", "-d", folder, "--trust-write", "--", "sh", "-c", "cat >/dev/null"], os.devnull)
     seconds = time.perf_counter() - begin
     shutil.rmtree(folder)
-    through = kilobytes(["-d", folder, "--max-size", "8GiB", "--trust-write", "--linger", "60s", "--", "sh", "-c",
+    through = megabytes(["-d", folder, "--max-size", "8GiB", "--trust-write", "--linger", "60s", "--", "sh", "-c",
                          "cat >/dev/null"], source)
-    print(f"\npsa-spool with a backlog of {n * 200 / 1e9:.1f} GB: peak memory in MB (this script: {before:.0f})")
+    print(f"\npsa-spool with a backlog of {n * 200 / 1e9:.1f} GB: peak memory in MB")
     print(f"  append {appended:.1f}, drain {drained:.1f} ({n / seconds:,.0f} records/s), both at once {through:.1f}")
     os.unlink(source)
     shutil.rmtree(folder, ignore_errors=True)

@@ -45,3 +45,12 @@ steady() {
     mv "$T/out" "$T/scored"
     steady "$T/scored" "$BIN/psa-alert"
 }
+
+@test "steady state allocates nothing on the way into a spool" {
+    "$BIN/psa-sim" --no-faults --duration 30s >"$T/readings"
+    head -n 4000 "$T/readings" >"$T/some"
+    local short long # a regular file and no waiting for syncs: the same groups each time
+    short=$(allocations "$T/some" "$BIN/psa-spool" append -d "$T/q1" --sync none --topic 'a/{sensor_id}')
+    long=$(allocations "$T/readings" "$BIN/psa-spool" append -d "$T/q2" --sync none --topic 'a/{sensor_id}')
+    [ -n "$short" ] && [ "$short" = "$long" ]
+}

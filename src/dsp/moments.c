@@ -11,24 +11,7 @@
 #include <stdint.h>
 #include <string.h>
 
-/*
- * Four partial results in two registers of two doubles: an order of additions that is written down, and vector code
- * from gcc and clang at -O2. Lanes never meet but in total().
- */
-typedef double pair __attribute__((vector_size(16)));
-struct quad {
-    pair lo, hi;
-};
-
-static inline struct quad load(const double *x)
-{
-    return (struct quad){ { x[0], x[1] }, { x[2], x[3] } };
-}
-
-static inline double total(struct quad q)
-{
-    return (q.lo[0] + q.hi[0]) + (q.lo[1] + q.hi[1]);
-}
+#include "dsp/quad.h"
 
 static double lesser(double a, double b)
 {
@@ -47,11 +30,11 @@ struct sums {
 
 static struct sums sums_of(const double *x, size_t n)
 {
-    struct quad s = { { 0 }, { 0 } }, s2 = { { 0 }, { 0 } };
+    struct psa_quad s = { { 0 }, { 0 } }, s2 = { { 0 }, { 0 } };
     double min0 = x[0], min1 = x[0], max0 = x[0], max1 = x[0];
     size_t i = 0;
     for (; i + 4 <= n; i += 4) {
-        struct quad q = load(x + i);
+        struct psa_quad q = psa_quad_load(x + i);
         s.lo += q.lo;
         s.hi += q.hi;
         s2.lo += q.lo * q.lo;
@@ -61,7 +44,7 @@ static struct sums sums_of(const double *x, size_t n)
         max0 = greater(max0, greater(x[i], x[i + 1]));
         max1 = greater(max1, greater(x[i + 2], x[i + 3]));
     }
-    struct sums sums = { total(s), total(s2), lesser(min0, min1), greater(max0, max1) };
+    struct sums sums = { psa_quad_total(s), psa_quad_total(s2), lesser(min0, min1), greater(max0, max1) };
     for (; i < n; i++) {
         sums.x += x[i];
         sums.x2 += x[i] * x[i];
@@ -78,13 +61,13 @@ struct powers {
 
 static struct powers powers_of(const double *x, size_t n, double c)
 {
-    struct quad s1 = { { 0 }, { 0 } }, s2 = s1, s3 = s1, s4 = s1;
+    struct psa_quad s1 = { { 0 }, { 0 } }, s2 = s1, s3 = s1, s4 = s1;
     size_t i = 0;
     for (; i + 4 <= n; i += 4) {
-        struct quad d = load(x + i);
+        struct psa_quad d = psa_quad_load(x + i);
         d.lo -= c;
         d.hi -= c;
-        struct quad dd = { d.lo * d.lo, d.hi * d.hi };
+        struct psa_quad dd = { d.lo * d.lo, d.hi * d.hi };
         s1.lo += d.lo;
         s1.hi += d.hi;
         s2.lo += dd.lo;
@@ -94,7 +77,7 @@ static struct powers powers_of(const double *x, size_t n, double c)
         s4.lo += dd.lo * dd.lo;
         s4.hi += dd.hi * dd.hi;
     }
-    struct powers p = { total(s1), total(s2), total(s3), total(s4) };
+    struct powers p = { psa_quad_total(s1), psa_quad_total(s2), psa_quad_total(s3), psa_quad_total(s4) };
     for (; i < n; i++) {
         double d = x[i] - c, dd = d * d;
         p.s1 += d;
@@ -105,8 +88,12 @@ static struct powers powers_of(const double *x, size_t n, double c)
     return p;
 }
 
-/* SciPy's "constant but for rounding": m2 <= (resolution of a double * mean)^2. */
-static const double resolution = 1e-15;
+bool psa_moments_constant(const struct psa_moments *moments)
+{
+    static const double resolution = 1e-15; /* of a double, as SciPy has it */
+    double floor_of_m2 = resolution * moments->mean;
+    return !(moments->var > floor_of_m2 * floor_of_m2);
+}
 
 struct psa_moments psa_moments_of(const double *x, size_t n)
 {
@@ -135,8 +122,7 @@ struct psa_moments psa_moments_of(const double *x, size_t n)
     m.var = r2 <= ee ? 0.0 : r2 - ee;
     m.std = sqrt(m.var);
 
-    double floor_of_m2 = resolution * m.mean;
-    if (m.var <= floor_of_m2 * floor_of_m2) return m;
+    if (psa_moments_constant(&m)) return m;
     double m3 = r3 - 3.0 * e * r2 + 2.0 * ee * e;
     double m4 = r4 - 4.0 * e * r3 + 6.0 * ee * r2 - 3.0 * ee * ee;
     m.skewness = m3 / (m.var * m.std);

@@ -5,6 +5,7 @@
 #ifndef PSA_DSP_MOMENTS_H
 #define PSA_DSP_MOMENTS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* All in the unit of x, or its square (var), or without unit (skewness, kurtosis). */
@@ -29,6 +30,10 @@ struct psa_moments {
  * bits do not depend on the compiler. Definitions: numpy.mean, var, std, ptp; scipy.stats.skew and kurtosis.
  */
 struct psa_moments psa_moments_of(const double *x, size_t n);
+
+/* Constant but for rounding, var <= (1e-15 mean)^2: SciPy's rule, by which such a window has no skewness, kurtosis,
+ * autocorrelation or mobility. True for n == 0 and where var is NaN, which have none either. */
+bool psa_moments_constant(const struct psa_moments *moments);
 
 /* The mean of the last `last` of x[n], of all when there are fewer; NaN of none. */
 double psa_moving_avg(const double *x, size_t n, size_t last);

@@ -10,11 +10,11 @@
 set -euo pipefail
 
 # Debian's names. libc6-dbg: valgrind cannot follow the C library without it. libclang-rt-dev: libFuzzer itself.
-build='g++ pkg-config libfftw3-dev libmosquitto-dev libssl-dev libcurl4-openssl-dev'
-run='jq'
+build='g++ pkg-config libfftw3-dev libmosquitto-dev libssl-dev libcurl4-openssl-dev libsndfile1-dev'
+run='jq gnuplot-nox'
 lint='clang-format clang-tidy cppcheck shellcheck mandoc'
-test="libcmocka-dev bats jq valgrind libc6-dbg clang libclang-rt-dev locales python3 python3-scipy python3-sklearn mosquitto mosquitto-clients openssl $lint"
-bench='jq miller time mosquitto mosquitto-clients'
+test="libcmocka-dev bats jq valgrind libc6-dbg clang libclang-rt-dev locales python3 python3-scipy python3-sklearn python3-soundfile mosquitto mosquitto-clients openssl $lint"
+bench='jq miller time mosquitto mosquitto-clients python3 python3-scipy'
 units='mmdebstrap systemd-container systemd util-linux'
 
 fail() {
@@ -70,11 +70,14 @@ missing_elsewhere() {
             command -v c++ >/dev/null || command -v g++ >/dev/null || printf 'a C++ compiler, '
             { ${PKG_CONFIG:-pkg-config} --exists fftw3 || [ -e /usr/include/fftw3.h ]; } 2>/dev/null ||
                 printf 'fftw3 (headers), '
-            for library in libmosquitto libssl libcurl; do
+            for library in libmosquitto libssl libcurl sndfile; do
                 ${PKG_CONFIG:-pkg-config} --exists "$library" 2>/dev/null || printf '%s (headers), ' "$library"
             done
             ;;
-        run) command -v jq >/dev/null || printf 'jq, ' ;;
+        run)
+            command -v jq >/dev/null || printf 'jq, '
+            command -v gnuplot >/dev/null || printf 'gnuplot, '
+            ;;
         test)
             { ${PKG_CONFIG:-pkg-config} --exists cmocka || [ -e /usr/include/cmocka.h ]; } 2>/dev/null ||
                 printf 'cmocka (headers), '

@@ -222,6 +222,39 @@ enum psa_lines_got psa_lines_next(struct psa_lines *lines, struct psa_str *line,
     }
 }
 
+enum psa_lines_got psa_lines_peek(struct psa_lines *lines, size_t beyond, struct psa_str *bytes,
+                                  struct psa_error *error)
+{
+    *bytes = (struct psa_str){ NULL, 0 };
+    if (lines->fd < 0) {
+        const enum psa_lines_got got = next_file(lines, error);
+        if (got != PSA_GOT_FILE) return got;
+    }
+    while (lines->end - lines->begin <= beyond && !lines->eof) {
+        const int status = fill(lines, error);
+        if (status < 0) return PSA_GOT_ERROR;
+        if (status > 0) break; /* asked to stop: the next call for a line ends */
+    }
+    *bytes = (struct psa_str){ lines->buffer + lines->begin, lines->end - lines->begin };
+    return bytes->n > beyond ? PSA_GOT_LINE : PSA_GOT_END;
+}
+
+ptrdiff_t psa_lines_read(struct psa_lines *lines, char *p, size_t n, struct psa_error *error)
+{
+    size_t held = lines->end - lines->begin;
+
+    if (held == 0 && !lines->eof) {
+        const int status = fill(lines, error);
+        if (status < 0) return -1;
+        held = lines->end - lines->begin;
+    }
+    if (n > held) n = held;
+    if (n > 0) memcpy(p, lines->buffer + lines->begin, n);
+    lines->begin += n;
+    lines->searched = lines->begin;
+    return (ptrdiff_t)n;
+}
+
 size_t psa_lines_buffered(const struct psa_lines *lines)
 {
     size_t n = 0;

@@ -46,6 +46,13 @@ struct psa_lines {
 void psa_lines_init(struct psa_lines *lines, char *const *file, size_t n_file, size_t max_line);
 /* The next line, without LF or CRLF, valid until the next call. */
 enum psa_lines_got psa_lines_next(struct psa_lines *lines, struct psa_str *line, struct psa_error *error);
+/* Look ahead, before a file's first line is asked for: wait until more than `beyond` bytes of it are there. *bytes is all
+ * that is, valid until the next call; PSA_GOT_LINE, or PSA_GOT_END where no more will come. Nothing is consumed. */
+enum psa_lines_got psa_lines_peek(struct psa_lines *lines, size_t beyond, struct psa_str *bytes,
+                                  struct psa_error *error);
+/* The same file's bytes instead of its lines: up to n into p, waiting as for a line. How many; 0 at the end or when a
+ * signal asks to stop; -1 with *error set. */
+ptrdiff_t psa_lines_read(struct psa_lines *lines, char *p, size_t n, struct psa_error *error);
 /* Whole lines that were read from the file and not handed out. */
 size_t psa_lines_buffered(const struct psa_lines *lines);
 void psa_lines_free(struct psa_lines *lines);

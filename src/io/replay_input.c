@@ -1,10 +1,12 @@
-/* replay_input.c - one file of psa-replay: NDJSON or a table, told by its first line. See replay.h. */
+/* replay_input.c - one file of psa-replay: what it is, told by its first bytes, and its records. See replay.h. */
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "core/error.h"
 #include "core/json.h"
 #include "io/replay.h"
+#include "io/replay_sound.h"
 
 void psa_replay_input_init(struct psa_replay_input *input, struct psa_replay *replay, char *file)
 {
@@ -15,14 +17,13 @@ void psa_replay_input_init(struct psa_replay_input *input, struct psa_replay *re
 
 void psa_replay_input_free(struct psa_replay_input *input)
 {
+    psa_replay_sound_free(input->sound); /* before the file that it reads */
     psa_lines_free(&input->lines);
     psa_decoder_free(input->decoder);
     psa_csv_free(&input->csv);
     psa_table_free(&input->table);
     psa_buf_free(&input->row.text);
 }
-
-/* ---- the first line ---------------------------------------------------------------------------------------------- */
 
 /* `runs/valve1/0.csv` is "0", or "valve1/0" with --id-from path. */
 static void name_by_file(struct psa_replay_input *input)
@@ -39,21 +40,32 @@ static void name_by_file(struct psa_replay_input *input)
     snprintf(input->id, sizeof input->id, "%.*s", (int)(end - begin), begin);
 }
 
-static int begin_csv(struct psa_replay_input *input, struct psa_error *error)
+struct psa_table_options psa_replay_identity(struct psa_replay_input *input)
 {
-    const char separator = input->replay->separator != 0 ? input->replay->separator : psa_csv_separator(input->line);
+    const struct psa_replay_config *config = &input->replay->config;
 
     name_by_file(input);
-    return psa_csv_begin(&input->csv, &input->lines, input->line, separator) == 0
-               ? 0
-               : psa_fail_memory(error, "reading a table");
+    return (struct psa_table_options){
+        .sensor_type = config->sensor_type,
+        .sensor_id = config->sensor_id != NULL ? config->sensor_id : input->id,
+        .sensor_model = config->sensor_model,
+    };
 }
 
-static int begin_ndjson(struct psa_replay_input *input, struct psa_error *error)
+int psa_replay_print_row(const struct psa_replay_input *input, int64_t time_ns, struct psa_buf *out,
+                         struct psa_error *error)
 {
-    input->decoder = psa_decoder_new(PSA_DECODE_LIMITS);
-    return input->decoder != NULL ? 0 : psa_fail_memory(error, "reading records");
+    const struct psa_buf *text = &input->row.text;
+    const size_t split = input->row.split;
+
+    (void)error; /* what runs out of memory here is seen when the line is written */
+    psa_buf_put(out, text->p, split);
+    psa_buf_int(out, time_ns);
+    psa_buf_put(out, text->p + split, text->n - split);
+    return 0;
 }
+
+/* ---- what it is -------------------------------------------------------------------------------------------------- */
 
 static bool begins_json(struct psa_str line)
 {
@@ -62,103 +74,56 @@ static bool begins_json(struct psa_str line)
     return p != line.p + line.n && *p == '{';
 }
 
-/* ---- reading lines ----------------------------------------------------------------------------------------------- */
-
-static int reject_long(struct psa_replay_input *input, uint64_t bytes, struct psa_error *error)
+/* Is the file named as sound files are? */
+static bool named_sound(const char *file)
 {
-    char why[100];
+    static const char *const endings[] = { ".wav", ".flac", ".aiff", ".aif", ".aifc", ".w64",
+                                           ".au",  ".caf",  ".rf64", ".bwf", ".ogg" };
+    const size_t n = strlen(file);
 
-    snprintf(why, sizeof why, "a line of %llu bytes, longer than --max-line %lld", (unsigned long long)bytes,
-             (long long)input->replay->config.max_line);
-    input->line.n = 0;
-    return psa_replay_reject(input, "max_line", why, error);
-}
-
-/* The next line that is no blank one and not too long, into input->line. */
-static enum psa_replay_got next_line(struct psa_replay_input *input, struct psa_error *error)
-{
-    for (;;) {
-        const enum psa_lines_got got = psa_lines_next(&input->lines, &input->line, error);
-        input->number = input->lines.number;
-        if (got == PSA_GOT_END || got == PSA_GOT_ERROR) return got == PSA_GOT_END ? PSA_REPLAY_END : PSA_REPLAY_ERROR;
-        if (got == PSA_GOT_TOO_LONG && reject_long(input, input->lines.skipped, error) != 0) return PSA_REPLAY_ERROR;
-        if (got == PSA_GOT_LINE &&
-            psa_json_space(input->line.p, input->line.p + input->line.n) != input->line.p + input->line.n)
-            return PSA_REPLAY_RECORD;
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
+        const size_t n_ending = strlen(endings[i]);
+        if (n > n_ending && strcasecmp(file + n - n_ending, endings[i]) == 0) return true;
     }
+    return false;
 }
 
-/* ---- NDJSON ------------------------------------------------------------------------------------------------------ */
-
-/* 1: input holds a record or a control line. 0: read on. */
-static int take_json(struct psa_replay_input *input, struct psa_error *error)
+/* Does the file begin as sound does? It is read on only while that is open: a pipe may hold no more than one short
+ * line for hours. What is named as sound and is none is more likely damaged than a table. */
+static int tell_sound(struct psa_replay_input *input, struct psa_error *error)
 {
-    struct psa_decoded decoded;
+    struct psa_str bytes = { NULL, 0 };
+    enum psa_lines_got got;
 
-    switch (psa_decode(input->decoder, input->line, &decoded)) {
-    case PSA_LINE_RECORD:
-        input->record = decoded.record;
-        input->has_time = decoded.record->has_time;
-        input->time_ns = decoded.record->timestamp_ns;
-        return 1;
-    case PSA_LINE_CONTROL:
-        input->record = NULL;
-        input->has_time = false;
-        return 1;
-    case PSA_LINE_BLANK: return 0;
-    default: return psa_replay_reject(input, psa_refusal_name(decoded.refusal), decoded.why, error);
-    }
-}
-
-/* ---- tables ------------------------------------------------------------------------------------------------------ */
-
-static int open_table(struct psa_replay_input *input, struct psa_error *error)
-{
-    const struct psa_replay_config *config = &input->replay->config;
-    const struct psa_table_options options = {
-        config->time_column,
-        input->replay->time_format,
-        config->columns,
-        config->drop,
-        config->labels,
-        config->sensor_type,
-        config->sensor_id != NULL ? config->sensor_id : input->id,
-        config->sensor_model,
-    };
-
-    input->table_open = true;
-    return psa_table_open(&input->table, &options, &input->csv, input->lines.name, error);
-}
-
-static int take_row(struct psa_replay_input *input, struct psa_error *error)
-{
-    input->line = input->csv.text;
-    input->number = input->csv.number;
-    if (!input->table_open) return open_table(input, error);
-    if (psa_str_is(input->csv.text, input->table.header)) /* files joined by cat */
+    do got = psa_lines_peek(&input->lines, bytes.n, &bytes, error);
+    while (got == PSA_GOT_LINE && psa_replay_sound_told(bytes) == PSA_SOUND_MAYBE);
+    if (got == PSA_GOT_ERROR) return -1;
+    if (psa_replay_sound_told(bytes) == PSA_SOUND_YES) {
+        input->format = &psa_replay_sound;
         return 0;
-    const char *reason = psa_table_take(&input->table, &input->csv, &input->row);
-    if (reason != NULL) return psa_replay_reject(input, reason, input->row.why, error);
-    if (input->row.text.failed) return psa_fail_memory(error, "reading a row");
-    if (input->row.n_bad > 0) psa_replay_note(input, "not_a_number", input->row.n_bad, input->row.why);
-    input->has_time = true;
-    input->time_ns = input->row.time_ns;
-    return 1;
+    }
+    if (!named_sound(input->lines.name)) return 0;
+    if (bytes.n == 0) return psa_fail(error, PSA_EXIT_PERMANENT, "%s: an empty file, not sound", input->lines.name);
+    return psa_fail(error, PSA_EXIT_PERMANENT,
+                    "%s: named as a sound file, but it does not begin as one; --format csv or ndjson reads it as text, "
+                    "--format sound tries",
+                    input->lines.name);
 }
 
-/* 1, 0 as above; 2 at the end. */
-static int next_row(struct psa_replay_input *input, struct psa_error *error)
+static enum psa_replay_got begin(struct psa_replay_input *input, struct psa_error *error)
 {
-    switch (psa_csv_next(&input->csv, error)) {
-    case PSA_CSV_ROW: return take_row(input, error);
-    case PSA_CSV_BAD:
-        input->line = input->csv.text;
-        input->number = input->csv.number;
-        return psa_replay_reject(input, "csv", input->csv.why, error);
-    case PSA_CSV_TOO_LONG: input->number = input->csv.number; return reject_long(input, input->csv.long_bytes, error);
-    case PSA_CSV_END: return 2;
-    default: return -1;
+    struct psa_str bytes;
+
+    if (input->format == NULL && tell_sound(input, error) != 0) return PSA_REPLAY_ERROR;
+    if (input->format == NULL || input->format->text) {
+        const enum psa_replay_got got = psa_replay_next_line(input, error);
+        if (got != PSA_REPLAY_RECORD) return got;
+        if (input->format == NULL) input->format = begins_json(input->line) ? &psa_replay_ndjson : &psa_replay_csv;
+    } else if (psa_lines_peek(&input->lines, 0, &bytes, error) == PSA_GOT_ERROR) { /* opens it */
+        return PSA_REPLAY_ERROR;
     }
+    input->begun = true;
+    return input->format->begin == NULL || input->format->begin(input, error) == 0 ? PSA_REPLAY_ON : PSA_REPLAY_ERROR;
 }
 
 /* ---- records ----------------------------------------------------------------------------------------------------- */
@@ -175,20 +140,9 @@ static void settle_due(struct psa_replay_input *input)
 
 enum psa_replay_got psa_replay_input_next(struct psa_replay_input *input, struct psa_error *error)
 {
-    int status = 0;
+    enum psa_replay_got got = input->begun ? PSA_REPLAY_ON : begin(input, error);
 
-    while (status == 0) {
-        enum psa_replay_got got = PSA_REPLAY_RECORD;
-        const bool fresh = input->decoder == NULL && input->csv.lines == NULL;
-        if (fresh || input->format == PSA_REPLAY_NDJSON) got = next_line(input, error);
-        if (got != PSA_REPLAY_RECORD) return got;
-        if (fresh) {
-            if (input->format == PSA_REPLAY_UNKNOWN)
-                input->format = begins_json(input->line) ? PSA_REPLAY_NDJSON : PSA_REPLAY_CSV;
-            status = input->format == PSA_REPLAY_CSV ? begin_csv(input, error) : begin_ndjson(input, error);
-        }
-        if (status == 0) status = input->format == PSA_REPLAY_CSV ? next_row(input, error) : take_json(input, error);
-    }
-    if (status == 1) settle_due(input);
-    return status == 1 ? PSA_REPLAY_RECORD : status == 2 ? PSA_REPLAY_END : PSA_REPLAY_ERROR;
+    while (got == PSA_REPLAY_ON) got = input->format->next(input, error);
+    if (got == PSA_REPLAY_RECORD) settle_due(input);
+    return got;
 }

@@ -35,7 +35,7 @@ static const struct psa_option options[] = {
       .offset = AT(format),
       .metavar = "KIND",
       .initial = "auto",
-      .help = "ndjson or csv; auto tells by a file's first line" },
+      .help = "ndjson, csv or sound; auto tells by a file's content" },
     { .name = "separator",
       .type = PSA_OPT_TEXT,
       .offset = AT(separator),
@@ -69,17 +69,49 @@ static const struct psa_option options[] = {
       .metavar = "GLOB,...",
       .initial = "anomaly,changepoint,label,is_anomaly",
       .help = "columns of ground truth, printed as labels" },
+    { .name = "channels",
+      .type = PSA_OPT_TEXT,
+      .offset = AT(channels),
+      .metavar = "NAME,...",
+      .help = "names of a sound file's channels instead of ch1,ch2,...; an empty one leaves its channel out" },
+    { .name = "scale",
+      .type = PSA_OPT_TEXT,
+      .offset = AT(scale),
+      .metavar = "FACTOR,...",
+      .initial = "1",
+      .help = "multiply sound samples: one factor, or one for each channel" },
+    { .name = "start-time",
+      .type = PSA_OPT_TEXT,
+      .offset = AT(start_time),
+      .metavar = "TIME",
+      .help = "time of a sound file's first sample, if not the file's own or 1970" },
+    { .name = "block",
+      .type = PSA_OPT_COUNT,
+      .offset = AT(block),
+      .metavar = "N",
+      .initial = "4096",
+      .min = 1,
+      .max = 1048576,
+      .help = "samples of each channel in one record of a sound file" },
+    { .name = "max-channels",
+      .type = PSA_OPT_COUNT,
+      .offset = AT(max_channels),
+      .metavar = "N",
+      .initial = "8",
+      .min = 1,
+      .max = 1024,
+      .help = "most channels of a sound file that is read" },
     { .name = "sensor-type",
       .type = PSA_OPT_TEXT,
       .offset = AT(sensor_type),
       .metavar = "TYPE",
       .initial = "recording",
-      .help = "sensor_type of a CSV file's records" },
+      .help = "sensor_type of a CSV or sound file's records" },
     { .name = "sensor-id",
       .type = PSA_OPT_TEXT,
       .offset = AT(sensor_id),
       .metavar = "ID",
-      .help = "sensor_id of a CSV file's records, instead of its file's name" },
+      .help = "sensor_id of a CSV or sound file's records, instead of its file's name" },
     { .name = "id-from",
       .type = PSA_OPT_TEXT,
       .offset = AT(id_from),
@@ -90,7 +122,7 @@ static const struct psa_option options[] = {
       .type = PSA_OPT_TEXT,
       .offset = AT(sensor_model),
       .metavar = "MODEL",
-      .help = "sensor_model of a CSV file's records" },
+      .help = "sensor_model of a CSV or sound file's records" },
     { .name = "from",
       .type = PSA_OPT_TEXT,
       .offset = AT(from),
@@ -260,29 +292,6 @@ static const char *outside(const struct psa_replay *replay, const struct psa_rep
     return NULL;
 }
 
-static void print_row(struct psa_replay *replay, const struct psa_replay_input *input, int64_t time_ns)
-{
-    const struct psa_buf *text = &input->row.text;
-    const size_t split = input->row.split;
-
-    psa_buf_put(&replay->out.buf, text->p, split);
-    psa_buf_int(&replay->out.buf, time_ns);
-    psa_buf_put(&replay->out.buf, text->p + split, text->n - split);
-}
-
-static int print_json(struct psa_replay *replay, const struct psa_replay_input *input, int64_t time_ns,
-                      struct psa_error *error)
-{
-    if (time_ns == input->time_ns || input->record == NULL || !input->has_time) { /* byte for byte */
-        psa_buf_put(&replay->out.buf, input->line.p, input->line.n);
-        psa_buf_put(&replay->out.buf, "\n", 1);
-        return 0;
-    }
-    if (psa_record_set_time(input->record, time_ns) != 0) return psa_fail_memory(error, "restamping");
-    psa_encode(input->record, &replay->out.buf);
-    return 0;
-}
-
 /* The record's time on the output. The first record settles the shift. false: it does not fit int64. */
 static bool restamp(struct psa_replay *replay, const struct psa_replay_input *input, int64_t *time_ns)
 {
@@ -299,7 +308,7 @@ static bool restamp(struct psa_replay *replay, const struct psa_replay_input *in
 /* 1: a signal asked to stop before the record was due. */
 static int print_record(struct psa_replay *replay, struct psa_replay_input *input, struct psa_error *error)
 {
-    const bool control = input->format == PSA_REPLAY_NDJSON && input->record == NULL;
+    const bool control = input->control;
     const char *reason = control ? NULL : outside(replay, input);
     int64_t time_ns;
     int status = 0;
@@ -313,8 +322,7 @@ static int print_record(struct psa_replay *replay, struct psa_replay_input *inpu
     if (status != 0) return status;
     if (!restamp(replay, input, &time_ns))
         return psa_replay_reject(input, "time", "its time, shifted, does not fit int64 nanoseconds", error);
-    if (input->format == PSA_REPLAY_CSV) print_row(replay, input, time_ns);
-    else status = print_json(replay, input, time_ns, error);
+    status = input->format->print(input, time_ns, &replay->out.buf, error);
     replay->stats.in += !control;
     replay->stats.passed += !control;
     replay->stats.control += control;
@@ -409,6 +417,9 @@ static int settle_times(struct psa_replay *replay, struct psa_error *error)
         return psa_fail(error, PSA_EXIT_PERMANENT, "--restamp and --restamp-to exclude each other");
     if (replay->has_from && psa_source_parse_time(config->from, "--from", &replay->from_ns, error) != 0) return -1;
     if (replay->has_to && psa_source_parse_time(config->to, "--to", &replay->to_ns, error) != 0) return -1;
+    replay->has_start = config->start_time != NULL;
+    if (replay->has_start && psa_source_parse_time(config->start_time, "--start-time", &replay->start_ns, error) != 0)
+        return -1;
     if (config->restamp_to != NULL)
         return psa_source_parse_time(config->restamp_to, "--restamp-to", &replay->restamp_ns, error);
     return 0;
@@ -416,16 +427,18 @@ static int settle_times(struct psa_replay *replay, struct psa_error *error)
 
 static int settle(struct psa_replay *replay, struct psa_error *error)
 {
-    static const char *const formats[] = { "auto", "ndjson", "csv" };
+    static const struct psa_replay_format *const formats[] = { NULL, &psa_replay_ndjson, &psa_replay_csv,
+                                                               &psa_replay_sound };
+    static const char *const format_names[] = { "auto", "ndjson", "csv", "sound" };
     static const char *const times[] = { "auto", "iso", "epoch", "epoch-ms", "epoch-us", "epoch-ns" };
     static const char *const ids[] = { "name", "path" };
     int format, time_format, id_from;
 
-    if (choose("format", replay->config.format, formats, 3, &format, error) != 0 ||
+    if (choose("format", replay->config.format, format_names, 4, &format, error) != 0 ||
         choose("time-format", replay->config.time_format, times, 6, &time_format, error) != 0 ||
         choose("id-from", replay->config.id_from, ids, 2, &id_from, error) != 0)
         return -1;
-    replay->format = (enum psa_replay_format)format;
+    replay->format = formats[format];
     replay->time_format = (enum psa_table_time)time_format;
     if (settle_separator(replay, error) != 0 || settle_times(replay, error) != 0) return -1;
     return psa_pace_parse(replay->config.speed, &replay->pace.speed, error);
@@ -505,7 +518,7 @@ int psa_replay_main(int argc, char **argv)
     const struct psa_source_program program = {
         name,
         "[OPTION]... [FILE]...",
-        "Play recordings, NDJSON or CSV, merged in time order: one record a line on stdout.",
+        "Play recordings, NDJSON, CSV or sound, merged in time order: one record a line on stdout.",
         options,
         &replay->config,
     };

@@ -32,9 +32,7 @@ static struct psa_str trim(struct psa_str text)
     return text;
 }
 
-/* Append text as a JSON string. Bytes that are no UTF-8 (an old spreadsheet's Latin-1) make every byte beyond ASCII a
- * question mark: a record is always valid. */
-static void put_quoted(struct psa_buf *out, struct psa_str text)
+void psa_table_put_quoted(struct psa_buf *out, struct psa_str text)
 {
     const size_t from = out->n;
     struct psa_json_fault fault;
@@ -122,17 +120,16 @@ static enum psa_table_role role_of(const struct psa_table *table, const struct p
     return options->columns == NULL || matches(options->columns, name) ? PSA_TABLE_FIELD : PSA_TABLE_LEFT_OUT;
 }
 
-/* `{"sensor_type":"recording","sensor_id":"0","fields":{` */
-static void put_head(struct psa_buf *out, const struct psa_table_options *options)
+void psa_table_put_head(struct psa_buf *out, const struct psa_table_options *options)
 {
     psa_buf_puts(out, "{\"sensor_type\":");
-    put_quoted(out, psa_str_of(options->sensor_type));
+    psa_table_put_quoted(out, psa_str_of(options->sensor_type));
     if (options->sensor_model != NULL) {
         psa_buf_puts(out, ",\"sensor_model\":");
-        put_quoted(out, psa_str_of(options->sensor_model));
+        psa_table_put_quoted(out, psa_str_of(options->sensor_model));
     }
     psa_buf_puts(out, ",\"sensor_id\":");
-    put_quoted(out, psa_str_of(options->sensor_id));
+    psa_table_put_quoted(out, psa_str_of(options->sensor_id));
     psa_buf_puts(out, ",\"fields\":{");
 }
 
@@ -142,16 +139,16 @@ static bool make_leads(struct psa_table *table, const struct psa_table_options *
     struct psa_buf text = { 0 };
     bool ok = true;
 
-    put_head(&text, options);
+    psa_table_put_head(&text, options);
     table->empty_head = psa_arena_copy(&table->arena, psa_buf_str(&text));
     for (size_t i = 0; i < table->n_column && ok; i++) {
         const bool field = table->role[i] == PSA_TABLE_FIELD;
         text.n = 0;
-        if (field && table->n_field++ == 0) put_head(&text, options);
+        if (field && table->n_field++ == 0) psa_table_put_head(&text, options);
         else if (!field && table->role[i] == PSA_TABLE_LABEL && table->n_label++ == 0)
             psa_buf_puts(&text, ",\"labels\":{");
         else psa_buf_puts(&text, ",");
-        put_quoted(&text, table->name[i]);
+        psa_table_put_quoted(&text, table->name[i]);
         psa_buf_puts(&text, ":");
         table->lead[i] = psa_arena_copy(&table->arena, psa_buf_str(&text));
         ok = !text.failed && table->lead[i].p != NULL;
@@ -257,7 +254,7 @@ static void put_label(struct psa_buf *out, struct psa_str cell)
 
     if (put_number(out, cell)) return;
     out->n = from;
-    put_quoted(out, trim(cell));
+    psa_table_put_quoted(out, trim(cell));
 }
 
 /* The unit of a bare number under AUTO: by how far it lies from 1970. Seconds stay below 1e11 until the year 5138,

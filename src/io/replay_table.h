@@ -43,6 +43,11 @@ struct psa_table_row {
     char why[256];
 };
 
+/* `{"sensor_type":"recording","sensor_id":"0","fields":{`: how the records of a recording begin that has none itself. */
+void psa_table_put_head(struct psa_buf *out, const struct psa_table_options *options);
+/* text as a JSON string. Bytes that are no UTF-8 (an old spreadsheet's Latin-1) make every byte beyond ASCII a question
+ * mark: a record is always valid. */
+void psa_table_put_quoted(struct psa_buf *out, struct psa_str text);
 /* Settle the columns from the header at hand in csv. -1 with *error set; psa_table_free in any case. */
 int psa_table_open(struct psa_table *table, const struct psa_table_options *options, const struct psa_csv *csv,
                    const char *file, struct psa_error *error);

@@ -5,19 +5,21 @@ Examples are what stands in the page's EXAMPLES between `.Bd -literal` and `.Ed`
 ```console blocks: a line that starts with `$ ` is a command (lines that start with `> ` go on with it, so does what follows a backslash); the lines up to the next
 command are its output, where `...` stands for any text and a line of `...` alone for any lines. Without such lines the
 output may be anything. A command must exit with 0, in bash with pipefail. All of a page's commands run in one shell and one
-new directory, with the programs in PATH and a free port in $PORT; what tests/man/files holds lies there.
+new directory, with the programs in PATH and a free port in $PORT; examples that name sound files find those of sound_files.py.
 
     .\\" not run: REASON      before a block: its commands are skipped
     .\\" exit status N        before a block: what its last command exits with
 """
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+
+sys.dont_write_bytecode = True
+import sound_files  # noqa: E402
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BIN = os.environ.get("PSA_BIN", os.path.join(ROOT, "bin"))
@@ -154,9 +156,8 @@ def main():
         print(f"1..1\nnot ok 1 - {page} has examples" if wanted else "1..0 # skip a page without examples")
         return int(wanted)
     with tempfile.TemporaryDirectory() as directory:
-        files = os.path.join(ROOT, "tests/man/files")
-        if os.path.isdir(files):
-            shutil.copytree(files, directory, dirs_exist_ok=True)
+        if any(".wav" in command for command, _, _, _ in examples):
+            sound_files.write_all(BIN, directory)
         done = iter(run_all([command for command, _, _, reason in examples if not reason], directory))
     print(f"1..{len(examples)}")
     for number, (command, expected, status, reason) in enumerate(examples, 1):

@@ -23,7 +23,7 @@ cache=${PSA_UNITS_CACHE:-$PWD/bin/build/units}
 PSA_BIN=$(realpath -m "${PSA_BIN:-bin}")
 python=python3
 [ ! -x /usr/bin/python3 ] || python=/usr/bin/python3
-packages=systemd,systemd-sysv,dbus,procps,jq,libmosquitto1,libcurl4,libfftw3-double3,mosquitto
+packages=systemd,systemd-sysv,dbus,procps,jq,libmosquitto1,libcurl4,libfftw3-double3,libsndfile1,mosquitto
 
 skip() {
     echo "1..0 # skip $*"

@@ -42,7 +42,7 @@ static const struct psa_option options[] = {
       .type = PSA_OPT_TEXT,
       .offset = AT(scene),
       .metavar = "NAME",
-      .help = "a built-in scene: press-shop (the default) or imu" },
+      .help = "a built-in scene: press-shop (the default), imu, bearing, bearing-outer, bearing-inner, bearing-ball" },
     { .name = "spec", .type = PSA_OPT_TEXT, .offset = AT(spec), .metavar = "FILE", .help = "read the scene from FILE" },
     { .name = "seed",
       .type = PSA_OPT_TEXT,
@@ -67,7 +67,11 @@ static const struct psa_option options[] = {
       .min = 1,
       .max = 9e18,
       .help = "stop after N readings, however long the scene is" },
-    { .name = "rate", .type = PSA_OPT_TEXT, .offset = AT(rate), .metavar = "HZ", .help = "sampling rate of every IMU" },
+    { .name = "rate",
+      .type = PSA_OPT_TEXT,
+      .offset = AT(rate),
+      .metavar = "HZ",
+      .help = "sampling rate of every IMU and vibration sensor" },
     { .name = "speed",
       .type = PSA_OPT_TEXT,
       .offset = AT(speed),
@@ -107,7 +111,7 @@ static int find_spec(const struct config *config, struct psa_buf *text, const ch
     if (config->spec == NULL) {
         const char *known = psa_sim_scene_text(scene);
         if (known == NULL)
-            return psa_fail(error, PSA_EXIT_PERMANENT, "no scene is called '%s'; press-shop and imu are", scene);
+            return psa_fail(error, PSA_EXIT_PERMANENT, "no scene is called '%s'; " PSA_SIM_SCENES " are", scene);
         psa_buf_puts(text, known);
         return text->failed ? psa_fail_memory(error, "reading the scene") : 0;
     }
@@ -125,7 +129,7 @@ static int override_rate(struct psa_sim_scene *scene, const char *text, struct p
     if (hz < 0.001 || hz > 1e6)
         return psa_fail(error, PSA_EXIT_PERMANENT, "--rate: '%s' is not between 0.001 Hz and 1 MHz", text);
     for (size_t i = 0; i < scene->n_sensor; i++) {
-        if (scene->sensor[i].kind != PSA_SIM_IMU) continue;
+        if (scene->sensor[i].kind != PSA_SIM_IMU && scene->sensor[i].kind != PSA_SIM_VIBRATION) continue;
         scene->sensor[i].period_num = INT64_C(1000000000000); /* over millihertz: nanoseconds */
         scene->sensor[i].period_den = (int64_t)(hz * 1000 + 0.5);
     }
@@ -183,13 +187,8 @@ static int make_leads(struct run *run, struct psa_error *error)
     return 0;
 }
 
-static void print_reading(struct run *run, const struct psa_sim_reading *reading)
+static void put_values(struct psa_buf *out, const struct psa_sim_part *part, const struct psa_sim_reading *reading)
 {
-    const struct psa_buf *lead = &run->lead[reading->sensor];
-    const struct psa_sim_part *part = &psa_sim_parts[run->scene->sensor[reading->sensor].kind];
-    struct psa_buf *out = &run->out.buf;
-
-    psa_buf_put(out, lead->p, lead->n);
     psa_buf_number(out, reading->value[0]);
     for (size_t i = 1; i < part->n_field; i++) {
         psa_buf_put(out, ",\"", 2);
@@ -198,6 +197,25 @@ static void print_reading(struct run *run, const struct psa_sim_reading *reading
         psa_buf_number(out, reading->value[i]);
     }
     psa_buf_puts(out, "},\"timestamp_ns\":");
+}
+
+static void put_block(struct psa_buf *out, const struct psa_sim_sensor *sensor, const struct psa_sim_reading *reading)
+{
+    psa_buf_numbers(out, reading->block, reading->n_block);
+    psa_buf_puts(out, "},\"rate_hz\":");
+    psa_buf_number(out, 1e9 * (double)sensor->period_den / (double)sensor->period_num);
+    psa_buf_puts(out, ",\"timestamp_ns\":");
+}
+
+static void print_reading(struct run *run, const struct psa_sim_reading *reading)
+{
+    const struct psa_buf *lead = &run->lead[reading->sensor];
+    const struct psa_sim_sensor *sensor = &run->scene->sensor[reading->sensor];
+    struct psa_buf *out = &run->out.buf;
+
+    psa_buf_put(out, lead->p, lead->n);
+    if (reading->block != NULL) put_block(out, sensor, reading);
+    else put_values(out, &psa_sim_parts[sensor->kind], reading);
     psa_buf_int(out, reading->timestamp_ns);
     if (!run->config.no_labels) {
         psa_buf_puts(out, reading->fault != NULL ? ",\"labels\":{\"anomaly\":1,\"fault\":\""

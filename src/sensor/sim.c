@@ -25,6 +25,10 @@
 #define STRENGTH_SD 0.2
 /* How much the machine rocks per g of imbalance. */
 #define ROCKING_DPS_PER_G 10.0
+/* Stribeck's epsilon, the load zone's share of the diameter: 1 is a slightly preloaded bearing, loaded all round. */
+#define LOAD_ZONE 1.0
+/* A ball's strike on the inner race reaches the sensor so much weaker than one on the outer race. */
+#define INNER_PATH 0.6
 
 const struct psa_sim_part psa_sim_parts[PSA_SIM_KINDS] = {
     /* InvenSense MPU-6050, register map 4.2: 8192 LSB/g at +-4 g, 65.5 LSB/(deg/s) at +-500 deg/s. */
@@ -50,6 +54,8 @@ const struct psa_sim_part psa_sim_parts[PSA_SIM_KINDS] = {
                            "BMP180",
                            2,
                            { { "pressure_Pa", 1, 1, 30000, 110000 }, { "temperature_C", 0.1, 1e1, -40, 85 } } },
+    /* Analog Devices ADXL1002, +-50 g, behind a converter of 16 bits. */
+    [PSA_SIM_VIBRATION] = { "vibration", "vibration", "ADXL1002", 1, { { "accel", 50.0 / 32768, 1e6, -50, 50 } } },
 };
 
 struct generator {
@@ -62,6 +68,8 @@ struct sensor_state {
     struct generator random;
     int64_t due_ns, remainder; /* from the start; due = (number of readings) * period_num / period_den */
     double angle, wander;      /* of the shaft: rad, relative */
+    double turns;              /* vibration: of the shaft since the start */
+    double *block;             /* [sensor->block] */
     double wander_keep, wander_kick;
     double last[PSA_SIM_FIELDS_MAX];
     bool has_last;
@@ -72,9 +80,11 @@ struct sensor_state {
 struct fault_state {
     struct generator random;
     bool started;
-    int64_t due_ns;                  /* spike: the next one */
-    double impact_s, next_s;         /* bearing: the last and the next impact, from the fault's begin */
-    double strength;                 /* of the last impact */
+    int64_t due_ns;            /* spike: the next one */
+    double impact_s, next_s;   /* bearing: the last and the next impact, from the fault's begin */
+    double strength;           /* of the last impact */
+    double next_turn, since_s; /* bearing in blocks: the shaft's turns at the next impact, the time since the last */
+    bool inner_side;           /* a ball's next strike is on the inner race */
     double held[PSA_SIM_FIELDS_MAX]; /* stuck */
 };
 
@@ -178,9 +188,10 @@ static void heap_advance(struct psa_sim *sim)
     const size_t index = sim->heap[0];
     const struct psa_sim_sensor *sensor = &sim->scene->sensor[index];
     struct sensor_state *state = &sim->sensor[index];
-    int64_t step = sensor->period_num / sensor->period_den;
+    const int64_t num = sensor->period_num * (sensor->block > 0 ? sensor->block : 1);
+    int64_t step = num / sensor->period_den;
 
-    state->remainder += sensor->period_num % sensor->period_den;
+    state->remainder += num % sensor->period_den;
     if (state->remainder >= sensor->period_den) {
         state->remainder -= sensor->period_den;
         step++;
@@ -191,12 +202,22 @@ static void heap_advance(struct psa_sim *sim)
 
 /* ---- what a healthy sensor measures ------------------------------------------------------------------------------ */
 
+/* A sample later the shaft has turned on, its speed an Ornstein-Uhlenbeck process, sampled exactly. */
+static void turn_shaft(const struct psa_sim_sensor *sensor, struct sensor_state *state)
+{
+    const double period_s = (double)sensor->period_num / (double)sensor->period_den * SECONDS_PER_NS;
+
+    state->wander = state->wander * state->wander_keep + state->wander_kick * normal(&state->random);
+    state->turns += sensor->speed_hz * (1 + state->wander) * period_s;
+    state->angle += TAU * sensor->speed_hz * (1 + state->wander) * period_s;
+    if (state->angle >= TAU) state->angle -= TAU * floor(state->angle / TAU);
+}
+
 /* g: amplitude of the rotating force beyond the healthy one. */
 static void measure_imu(const struct psa_sim_sensor *sensor, struct sensor_state *state, double imbalance_g,
                         double value[PSA_SIM_FIELDS_MAX])
 {
     struct generator *random = &state->random;
-    const double period_s = (double)sensor->period_num / (double)sensor->period_den * SECONDS_PER_NS;
     const double c = cos(state->angle), s = sin(state->angle);
     const double c2 = 2 * c * c - 1, s2 = 2 * s * c, c3 = c2 * c - s2 * s; /* double and triple angle */
     const double g = sensor->vibration_g, rocking = sensor->gyro_dps + ROCKING_DPS_PER_G * imbalance_g;
@@ -208,16 +229,25 @@ static void measure_imu(const struct psa_sim_sensor *sensor, struct sensor_state
     value[4] = rocking * s + sensor->gyro_noise_dps * normal(random);
     value[5] = 0.2 * rocking * c2 + sensor->gyro_noise_dps * normal(random);
 
-    state->wander = state->wander * state->wander_keep + state->wander_kick * normal(random);
-    state->angle += TAU * sensor->speed_hz * (1 + state->wander) * period_s;
-    if (state->angle >= TAU) state->angle -= TAU * floor(state->angle / TAU);
+    turn_shaft(sensor, state);
 }
 
-static void measure_slow(const struct psa_sim_sensor *sensor, struct sensor_state *state,
+/* One sample of an accelerometer at the bearing, radially. */
+static void measure_vibration(const struct psa_sim_sensor *sensor, struct sensor_state *state, double imbalance_g,
+                              double value[PSA_SIM_FIELDS_MAX])
+{
+    const double c = cos(state->angle), c2 = 2 * c * c - 1, c3 = (2 * c2 - 1) * c;
+
+    value[0] = (sensor->vibration_g + imbalance_g) * c + sensor->vibration_g * (HARMONIC_2X * c2 + HARMONIC_3X * c3) +
+               sensor->noise * normal(&state->random);
+    turn_shaft(sensor, state);
+}
+
+static void measure_slow(const struct psa_sim_sensor *sensor, struct sensor_state *state, int64_t at_ns,
                          double value[PSA_SIM_FIELDS_MAX])
 {
     struct generator *random = &state->random;
-    const double t = (double)state->due_ns * SECONDS_PER_NS;
+    const double t = (double)at_ns * SECONDS_PER_NS;
     const double swing = sin(TAU * t / sensor->cycle_s + state->angle);
 
     value[0] = sensor->mean + sensor->swing * swing + sensor->noise * normal(random);
@@ -257,6 +287,44 @@ static double burst(const struct psa_sim_sensor *sensor, const struct psa_sim_fa
            sin(TAU * sensor->resonance_hz * since_s);
 }
 
+/* The load at an angle from its direction, in turns, relative to the highest. */
+static double load_at(double turns)
+{
+    const double load = 1 - (1 - cos(TAU * turns)) / (2 * LOAD_ZONE);
+
+    return load > 0 ? load * sqrt(load) : 0;
+}
+
+/* How strongly the defect is struck now. */
+static double strike(const struct psa_sim_fault *fault, const struct psa_sim_sensor *sensor, struct fault_state *state)
+{
+    const double strength = 1 + STRENGTH_SD * normal(&state->random);
+
+    if (fault->element == PSA_SIM_OUTER) return strength;
+    if (fault->element == PSA_SIM_INNER) return strength * load_at(state->next_turn);
+    state->inner_side = !state->inner_side;
+    return strength * load_at(sensor->orders.ftf * state->next_turn) * (state->inner_side ? INNER_PATH : 1);
+}
+
+/* The same as burst() for a sensor fast enough to see the bursts whole: impacts follow the shaft. */
+static double burst_in_block(const struct psa_sim_sensor *sensor, const struct psa_sim_fault *fault,
+                             struct fault_state *state, double turns)
+{
+    const double period_s = (double)sensor->period_num / (double)sensor->period_den * SECONDS_PER_NS;
+    const double orders = fault->element == PSA_SIM_OUTER   ? sensor->orders.bpfo
+                          : fault->element == PSA_SIM_INNER ? sensor->orders.bpfi
+                                                            : 2 * sensor->orders.bsf;
+
+    state->since_s += period_s;
+    while (state->next_turn <= turns) {
+        state->since_s = (turns - state->next_turn) / sensor->speed_hz;
+        state->strength = strike(fault, sensor, state);
+        state->next_turn += fmax(1 + SLIP_SD * normal(&state->random), 0.5) / orders;
+    }
+    return fault->amplitude * state->strength * exp(-state->since_s / sensor->decay_s) *
+           sin(TAU * sensor->resonance_hz * state->since_s);
+}
+
 /* Is this reading one of the outliers? The first of the fault's time is. */
 static bool spike_due(const struct psa_sim_fault *fault, struct fault_state *state, int64_t at_ns)
 {
@@ -268,12 +336,13 @@ static bool spike_due(const struct psa_sim_fault *fault, struct fault_state *sta
 static void start(struct fault_state *state, const struct sensor_state *sensor, const double value[PSA_SIM_FIELDS_MAX])
 {
     state->started = true;
+    state->next_turn = sensor->turns;
     memcpy(state->held, sensor->has_last ? sensor->last : value, sizeof state->held);
 }
 
 /* Change value[] as the fault does at at_ns. false: it leaves this reading alone. *missing: there is no reading. */
 static bool apply(const struct psa_sim_sensor *sensor, const struct psa_sim_fault *fault, struct fault_state *state,
-                  int64_t at_ns, double value[PSA_SIM_FIELDS_MAX], bool *missing)
+                  double turns, int64_t at_ns, double value[PSA_SIM_FIELDS_MAX], bool *missing)
 {
     const size_t n = psa_sim_parts[sensor->kind].n_field;
     const size_t first = fault->field < 0 ? 0 : (size_t)fault->field, last = fault->field < 0 ? n - 1 : first;
@@ -281,8 +350,13 @@ static bool apply(const struct psa_sim_sensor *sensor, const struct psa_sim_faul
     double shock;
 
     switch (fault->kind) {
-    case PSA_SIM_IMBALANCE: /* done by measure_imu: it belongs to the shaft's angle */ return true;
+    case PSA_SIM_IMBALANCE: /* done by measure_imu and measure_vibration: it belongs to the shaft's angle */
+        return true;
     case PSA_SIM_BEARING:
+        if (sensor->kind == PSA_SIM_VIBRATION) {
+            value[0] += burst_in_block(sensor, fault, state, turns);
+            return true;
+        }
         shock = burst(sensor, fault, state, into_s);
         value[0] += 0.5 * shock;
         value[1] += 0.7 * shock;
@@ -307,46 +381,82 @@ static bool apply(const struct psa_sim_sensor *sensor, const struct psa_sim_faul
     return false;
 }
 
-/* The sum of the imbalances that act on this sensor now. */
-static double imbalance_g(const struct psa_sim *sim, const struct sensor_state *state)
+/* The sum of the imbalances that act on this sensor at at_ns. */
+static double imbalance_g(const struct psa_sim *sim, const struct sensor_state *state, int64_t at_ns)
 {
     double sum = 0;
 
     for (size_t i = 0; i < state->n_fault; i++) {
         const struct psa_sim_fault *fault = &sim->scene->fault[sim->order[state->first_fault + i]];
-        if (fault->kind == PSA_SIM_IMBALANCE && active(fault, state->due_ns)) sum += fault->amplitude;
+        if (fault->kind == PSA_SIM_IMBALANCE && active(fault, at_ns)) sum += fault->amplitude;
     }
     return sum;
+}
+
+/* One sample of sensor `index` at at_ns from the start, into reading->value. false: it never arrived. */
+static bool sample(struct psa_sim *sim, size_t index, int64_t at_ns, struct psa_sim_reading *reading)
+{
+    const struct psa_sim_sensor *sensor = &sim->scene->sensor[index];
+    const struct psa_sim_part *part = &psa_sim_parts[sensor->kind];
+    struct sensor_state *state = &sim->sensor[index];
+    double value[PSA_SIM_FIELDS_MAX] = { 0 };
+    const double turns = state->turns;
+    bool missing = false;
+
+    if (sensor->kind == PSA_SIM_IMU) measure_imu(sensor, state, imbalance_g(sim, state, at_ns), value);
+    else if (sensor->kind == PSA_SIM_VIBRATION) measure_vibration(sensor, state, imbalance_g(sim, state, at_ns), value);
+    else measure_slow(sensor, state, at_ns, value);
+    for (size_t i = 0; i < state->n_fault; i++) {
+        const size_t at = sim->order[state->first_fault + i];
+        const struct psa_sim_fault *fault = &sim->scene->fault[at];
+        if (!active(fault, at_ns)) continue;
+        if (!sim->fault[at].started) start(&sim->fault[at], state, value);
+        if (apply(sensor, fault, &sim->fault[at], turns, at_ns, value, &missing) && reading->fault == NULL)
+            reading->fault = psa_sim_fault_name(fault->kind);
+    }
+    for (size_t i = 0; i < part->n_field; i++) reading->value[i] = quantise(&part->field[i], value[i]);
+    memcpy(state->last, reading->value, sizeof state->last);
+    state->has_last = true;
+    return !missing;
+}
+
+/* How many samples of the block that is due lie before the scene's end. */
+static size_t samples_left(const struct psa_sim *sim, const struct psa_sim_sensor *sensor,
+                           const struct sensor_state *state)
+{
+    const __int128 left = ((__int128)(sim->scene->duration_ns - state->due_ns) * sensor->period_den - state->remainder +
+                           sensor->period_num - 1) /
+                          sensor->period_num;
+
+    return left < sensor->block ? (size_t)left : (size_t)sensor->block;
 }
 
 /* One reading of sensor `index` at its due time. */
 static void read_sensor(struct psa_sim *sim, size_t index, struct psa_sim_reading *reading)
 {
     const struct psa_sim_sensor *sensor = &sim->scene->sensor[index];
-    const struct psa_sim_part *part = &psa_sim_parts[sensor->kind];
     struct sensor_state *state = &sim->sensor[index];
-    double value[PSA_SIM_FIELDS_MAX] = { 0 };
 
     reading->fault = NULL;
-    reading->missing = false;
-    if (sensor->kind == PSA_SIM_IMU) measure_imu(sensor, state, imbalance_g(sim, state), value);
-    else measure_slow(sensor, state, value);
-    for (size_t i = 0; i < state->n_fault; i++) {
-        const size_t at = sim->order[state->first_fault + i];
-        const struct psa_sim_fault *fault = &sim->scene->fault[at];
-        if (!active(fault, state->due_ns)) continue;
-        if (!sim->fault[at].started) start(&sim->fault[at], state, value);
-        if (apply(sensor, fault, &sim->fault[at], state->due_ns, value, &reading->missing) && reading->fault == NULL)
-            reading->fault = psa_sim_fault_name(fault->kind);
+    reading->block = NULL;
+    reading->n_block = 0;
+    if (sensor->block == 0) {
+        reading->missing = !sample(sim, index, state->due_ns, reading);
+        return;
     }
-    for (size_t i = 0; i < part->n_field; i++) reading->value[i] = quantise(&part->field[i], value[i]);
-    memcpy(state->last, reading->value, sizeof state->last);
-    state->has_last = true;
+    reading->missing = true;
+    reading->block = state->block;
+    reading->n_block = samples_left(sim, sensor, state);
+    for (size_t i = 0; i < reading->n_block; i++) {
+        const __int128 after = (state->remainder + (__int128)i * sensor->period_num) / sensor->period_den;
+        reading->missing &= !sample(sim, index, state->due_ns + (int64_t)after, reading);
+        state->block[i] = reading->value[0];
+    }
 }
 
 /* ---- the player -------------------------------------------------------------------------------------------------- */
 
-static void sensor_init(struct psa_sim *sim, size_t index)
+static bool sensor_init(struct psa_sim *sim, size_t index)
 {
     const struct psa_sim_sensor *sensor = &sim->scene->sensor[index];
     struct sensor_state *state = &sim->sensor[index];
@@ -354,13 +464,16 @@ static void sensor_init(struct psa_sim *sim, size_t index)
 
     generator_seed(&state->random, sim->scene->seed, index + 1);
     state->angle = TAU * uniform(&state->random);
-    state->wander_keep = exp(-period_s / WANDER_S); /* an Ornstein-Uhlenbeck process, sampled exactly */
+    state->wander_keep = exp(-period_s / WANDER_S);
     state->wander_kick = WANDER_SD * sqrt(1 - state->wander_keep * state->wander_keep);
     state->wander = WANDER_SD * normal(&state->random);
     state->first_fault = index == 0 ? 0 : state[-1].first_fault + state[-1].n_fault;
     for (size_t i = 0; i < sim->scene->n_fault; i++) {
         if (sim->scene->fault[i].sensor == index) sim->order[state->first_fault + state->n_fault++] = i;
     }
+    if (sensor->block == 0) return true;
+    state->block = calloc((size_t)sensor->block, sizeof *state->block);
+    return state->block != NULL;
 }
 
 struct psa_sim *psa_sim_new(const struct psa_sim_scene *scene)
@@ -378,7 +491,10 @@ struct psa_sim *psa_sim_new(const struct psa_sim_scene *scene)
         return NULL;
     }
     for (size_t i = 0; i < scene->n_sensor; i++) {
-        sensor_init(sim, i);
+        if (!sensor_init(sim, i)) {
+            psa_sim_free(sim);
+            return NULL;
+        }
         sim->heap[sim->n_heap++] = i; /* all are due at 0, so the order of indices is a heap */
     }
     for (size_t i = 0; i < scene->n_fault; i++)
@@ -389,6 +505,7 @@ struct psa_sim *psa_sim_new(const struct psa_sim_scene *scene)
 void psa_sim_free(struct psa_sim *sim)
 {
     if (sim == NULL) return;
+    for (size_t i = 0; sim->sensor != NULL && i < sim->scene->n_sensor; i++) free(sim->sensor[i].block);
     free(sim->sensor);
     free(sim->fault);
     free(sim->order);

@@ -5,7 +5,7 @@
  *     seed 7
  *     start 2024-03-09T16:00:00Z
  *     duration 120s
- *     imu|temperature|pressure ID [name=value ...]
+ *     imu|temperature|pressure|vibration ID [name=value ...]
  *     fault KIND TARGET at=DURATION [for=DURATION] [name=value ...]
  */
 #include "sensor/sim.h"
@@ -20,24 +20,29 @@
 
 #define LINE_MAX_BYTES 512 /* NUL included */
 #define WORDS_MAX 32
+#define RADIANS_PER_DEGREE 0.017453292519943295
 #define DEFAULT_START_NS INT64_C(1710000000000000000) /* 2024-03-09T16:00:00Z */
+/* A bearing's impacts as a sensor at the bearing feels them, against an IMU on the machine. */
+#define BLOCK_BEARING_G 5.0
 #define DEFAULT_DURATION_NS (60 * PSA_NS_PER_SECOND)
 
 /* The kinds of sensors a parameter fits. */
 #define IMU (1u << PSA_SIM_IMU)
 #define TEMPERATURE (1u << PSA_SIM_TEMPERATURE)
 #define PRESSURE (1u << PSA_SIM_PRESSURE)
+#define VIBRATION (1u << PSA_SIM_VIBRATION)
+#define SHAFT (IMU | VIBRATION)
 #define SLOW (TEMPERATURE | PRESSURE)
-#define ANY (IMU | SLOW)
+#define ANY (SHAFT | SLOW)
 
-enum unit { REAL, HZ, RPM, SECONDS, NS, RATE, EVERY, TEXT };
+enum unit { REAL, HZ, RPM, SECONDS, RATE, EVERY, TEXT, COUNT, BEARING };
 
 struct parameter {
     const char *name;
     enum unit unit;
     unsigned kinds;
     size_t offset;   /* in struct psa_sim_sensor */
-    double min, max; /* allowed; of NS in nanoseconds */
+    double min, max; /* allowed; of times in nanoseconds */
 };
 
 #define AT(member) offsetof(struct psa_sim_sensor, member)
@@ -47,16 +52,18 @@ static const struct parameter parameters[] = {
     { "type", TEXT, ANY, AT(type), 0, 0 },
     { "model", TEXT, ANY, AT(model), 0, 0 },
     { "noise", REAL, ANY, AT(noise), 0, 1e9 },
-    { "speed", RPM, IMU, AT(speed_hz), 0.01, 10000 },
-    { "vibration", REAL, IMU, AT(vibration_g), 0, 1000 },
+    { "speed", RPM, SHAFT, AT(speed_hz), 0.01, 10000 },
+    { "vibration", REAL, SHAFT, AT(vibration_g), 0, 1000 },
     { "gyro", REAL, IMU, AT(gyro_dps), 0, 1e4 },
     { "gyro-noise", REAL, IMU, AT(gyro_noise_dps), 0, 1e4 },
     { "bpfo", REAL, IMU, AT(bpfo_orders), 0.1, 100 },
-    { "resonance", HZ, IMU, AT(resonance_hz), 1, 1e6 },
-    { "decay", SECONDS, IMU, AT(decay_s), 1e3, 10e9 },
+    { "resonance", HZ, SHAFT, AT(resonance_hz), 1, 1e6 },
+    { "decay", SECONDS, SHAFT, AT(decay_s), 1e3, 10e9 },
     { "mean", REAL, SLOW, AT(mean), -1e9, 1e9 },
     { "swing", REAL, SLOW, AT(swing), 0, 1e9 },
     { "cycle", SECONDS, SLOW, AT(cycle_s), 1e6, 1e17 },
+    { "block", COUNT, VIBRATION, AT(block), 1, PSA_SIM_BLOCK_MAX },
+    { "bearing", BEARING, VIBRATION, AT(orders), 0, 0 },
     { "humidity", REAL, TEMPERATURE, AT(humidity_pct), 0, 100 },
     { "temperature", REAL, PRESSURE, AT(temperature_c), -273.15, 1e4 },
 };
@@ -103,6 +110,18 @@ static const char one_imu[] = "# One MPU-6050 on a motor; an imbalance in the se
                               "imu imu-01 rate=100Hz speed=590rpm\n"
                               "fault imbalance imu-01 at=60s for=20s amplitude=0.3\n";
 
+/* One accelerometer at a bearing of MFPT's geometry and speed: 8 rollers of 0.235 inches on a circle of 1.245. */
+#define BEARING_SCENE                                                       \
+    "# An accelerometer at a motor's bearing, in blocks of 4096 samples.\n" \
+    "seed 1\n"                                                              \
+    "start 2024-03-09T16:00:00Z\n"                                          \
+    "duration 10s\n"                                                        \
+    "vibration motor-01 rate=25.6kHz speed=1500rpm bearing=8,0.235,1.245,0\n"
+static const char bearing[] = BEARING_SCENE;
+static const char bearing_outer[] = BEARING_SCENE "fault bearing motor-01 at=0s element=outer\n";
+static const char bearing_inner[] = BEARING_SCENE "fault bearing motor-01 at=0s element=inner\n";
+static const char bearing_ball[] = BEARING_SCENE "fault bearing motor-01 at=0s element=ball\n";
+
 /* What --batch is made of: three healthy sensors read together. */
 static const char batch[] = "seed 1\n"
                             "start 2024-03-09T16:00:00Z\n"
@@ -113,9 +132,21 @@ static const char batch[] = "seed 1\n"
 
 const char *psa_sim_scene_text(const char *name)
 {
-    if (strcmp(name, "press-shop") == 0) return press_shop;
-    if (strcmp(name, "imu") == 0) return one_imu;
-    if (strcmp(name, "batch") == 0) return batch;
+    static const struct {
+        const char *name, *text;
+    } scenes[] = {
+        { "press-shop", press_shop },
+        { "imu", one_imu },
+        { "bearing", bearing },
+        { "bearing-outer", bearing_outer },
+        { "bearing-inner", bearing_inner },
+        { "bearing-ball", bearing_ball },
+        { "batch", batch },
+    };
+
+    for (size_t i = 0; i < sizeof scenes / sizeof *scenes; i++) {
+        if (strcmp(name, scenes[i].name) == 0) return scenes[i].text;
+    }
     return NULL;
 }
 
@@ -167,6 +198,38 @@ static int take_ns(const struct parameter *parameter, const char *text, int64_t 
                                                                         : 0;
 }
 
+/* `8,0.235,1.245,0`: rolling elements, their diameter, the pitch circle's in the same unit, the contact angle in degrees. */
+static int take_bearing(struct psa_sim_bearing *orders, const char *text, struct psa_error *error)
+{
+    const struct {
+        double min, max;
+    } limit[] = { { 1, 1000 }, { 1e-9, 1e9 }, { 1e-9, 1e9 }, { 0, 89 } };
+    double value[4];
+    const char *p = text;
+
+    for (size_t i = 0; i < 4; i++) {
+        char part[64];
+        const size_t n = strcspn(p, ",");
+        if (n >= sizeof part || (p[n] == ',') != (i < 3))
+            return psa_fail(error, PSA_EXIT_PERMANENT, "bearing is n,d,D,angle, not '%s'", text);
+        memcpy(part, p, n);
+        part[n] = '\0';
+        if (psa_parse_real(part, "bearing", &value[i], error) != 0) return -1;
+        if (!(value[i] >= limit[i].min && value[i] <= limit[i].max)) return out_of_range("bearing", text, error);
+        p += n + 1;
+    }
+    const double ratio = value[1] / value[2], r = ratio * cos(value[3] * RADIANS_PER_DEGREE);
+    if (ratio >= 1)
+        return psa_fail(error, PSA_EXIT_PERMANENT, "bearing '%s': its elements are as large as their circle", text);
+    *orders = (struct psa_sim_bearing){
+        .bpfo = value[0] / 2 * (1 - r),
+        .bpfi = value[0] / 2 * (1 + r),
+        .bsf = (1 - r * r) / (2 * ratio),
+        .ftf = (1 - r) / 2,
+    };
+    return 0;
+}
+
 static int take_parameter(struct psa_sim_sensor *sensor, const struct parameter *parameter, char *text,
                           struct psa_error *error)
 {
@@ -176,6 +239,12 @@ static int take_parameter(struct psa_sim_sensor *sensor, const struct parameter 
 
     switch (parameter->unit) {
     case TEXT: return take_name((char *)sensor + parameter->offset, text, error);
+    case BEARING: return take_bearing(&sensor->orders, text, error);
+    case COUNT:
+        if (psa_parse_count(text, parameter->name, &sensor->block, error) != 0) return -1;
+        return (double)sensor->block < parameter->min || (double)sensor->block > parameter->max
+                   ? out_of_range(parameter->name, text, error)
+                   : 0;
     case EVERY: sensor->period_den = 1; return take_ns(parameter, text, &sensor->period_num, error);
     case SECONDS:
         if (take_ns(parameter, text, &ns, error) != 0) return -1;
@@ -222,20 +291,30 @@ static void set_name(char out[PSA_SIM_NAME_MAX], const char *name)
 
 static void sensor_defaults(struct psa_sim_sensor *sensor, enum psa_sim_kind kind)
 {
+    static const double noise[PSA_SIM_KINDS] = {
+        [PSA_SIM_IMU] = 0.01, [PSA_SIM_TEMPERATURE] = 0.1, [PSA_SIM_PRESSURE] = 20, [PSA_SIM_VIBRATION] = 0.3
+    };
+
     memset(sensor, 0, sizeof *sensor);
     sensor->kind = kind;
     set_name(sensor->type, psa_sim_parts[kind].sensor_type);
     set_name(sensor->model, psa_sim_parts[kind].sensor_model);
     sensor->period_num = kind == PSA_SIM_IMU ? 10 * PSA_NS_PER_MS : PSA_NS_PER_SECOND;
     sensor->period_den = 1;
-    sensor->noise = kind == PSA_SIM_IMU ? 0.01 : kind == PSA_SIM_PRESSURE ? 20 : 0.1;
+    if (kind == PSA_SIM_VIBRATION) { /* 25.6 kHz, in millihertz */
+        sensor->period_num = INT64_C(1000000000000);
+        sensor->period_den = 25600000;
+        sensor->block = 4096;
+    }
+    sensor->noise = noise[kind];
     sensor->speed_hz = 25;
-    sensor->vibration_g = 0.05;
+    sensor->vibration_g = kind == PSA_SIM_VIBRATION ? 0.2 : 0.05;
     sensor->gyro_dps = 0.5;
     sensor->gyro_noise_dps = 0.05;
     sensor->bpfo_orders = 3.245;
     sensor->resonance_hz = 3000;
-    sensor->decay_s = 0.002;
+    sensor->decay_s = kind == PSA_SIM_VIBRATION ? 0.0005 : 0.002;
+    sensor->orders = (struct psa_sim_bearing){ 3.245, 4.755, 2.555, 0.4056 }; /* MFPT's: 8,0.235,1.245,0 */
     sensor->mean = kind == PSA_SIM_PRESSURE ? 101325 : 22;
     sensor->cycle_s = 60;
     sensor->humidity_pct = 45;
@@ -292,21 +371,21 @@ static bool on_shaft(enum psa_sim_fault_kind kind)
     return kind == PSA_SIM_IMBALANCE || kind == PSA_SIM_BEARING;
 }
 
-/* Faults of a shaft look among IMUs only, so that a machine's name is enough. */
+/* Faults of a shaft look only among sensors that feel one, so that a machine's name is enough. */
 static int find_target(const struct psa_sim_scene *scene, struct psa_sim_fault *fault, const char *target,
                        struct psa_error *error)
 {
     size_t found = 0;
 
     for (size_t i = 0; i < scene->n_sensor; i++) {
-        if ((on_shaft(fault->kind) && scene->sensor[i].kind != PSA_SIM_IMU) || !names_sensor(target, &scene->sensor[i]))
-            continue;
+        const unsigned kind = 1u << scene->sensor[i].kind;
+        if ((on_shaft(fault->kind) && (kind & SHAFT) == 0) || !names_sensor(target, &scene->sensor[i])) continue;
         fault->sensor = i;
         found++;
     }
     if (found == 0)
         return psa_fail(error, PSA_EXIT_PERMANENT, "no %s '%s' above this line",
-                        on_shaft(fault->kind) ? "imu" : "sensor", target);
+                        on_shaft(fault->kind) ? "imu or vibration" : "sensor", target);
     if (found > 1)
         return psa_fail(error, PSA_EXIT_PERMANENT, "'%s' names %zu sensors; say which: temperature/%s", target, found,
                         target);
@@ -330,6 +409,24 @@ static int take_field(const struct psa_sim_scene *scene, struct psa_sim_fault *f
     return psa_fail(error, PSA_EXIT_PERMANENT, "%s has no field '%s'", part->word, name);
 }
 
+static int take_element(const struct psa_sim_scene *scene, struct psa_sim_fault *fault, const char *name,
+                        struct psa_error *error)
+{
+    static const char *const elements[PSA_SIM_ELEMENTS] = {
+        [PSA_SIM_OUTER] = "outer", [PSA_SIM_INNER] = "inner", [PSA_SIM_BALL] = "ball"
+    };
+
+    if (scene->sensor[fault->sensor].kind != PSA_SIM_VIBRATION)
+        return psa_fail(error, PSA_EXIT_PERMANENT, "element is for vibration sensors; an imu sees only bpfo impacts");
+    for (int i = 0; i < PSA_SIM_ELEMENTS; i++) {
+        if (strcmp(elements[i], name) == 0) {
+            fault->element = (enum psa_sim_element)i;
+            return 0;
+        }
+    }
+    return psa_fail(error, PSA_EXIT_PERMANENT, "element is outer, inner or ball, not '%s'", name);
+}
+
 static int take_fault_word(const struct psa_sim_scene *scene, struct psa_sim_fault *fault, const char *name,
                            const char *value, struct psa_error *error)
 {
@@ -350,6 +447,7 @@ static int take_fault_word(const struct psa_sim_scene *scene, struct psa_sim_fau
                    ? 0
                    : psa_fail(error, PSA_EXIT_PERMANENT, "null is 0 or 1, not '%s'", value);
     }
+    if (strcmp(name, "element") == 0 && fault->kind == PSA_SIM_BEARING) return take_element(scene, fault, value, error);
     return psa_fail(error, PSA_EXIT_PERMANENT, "%s has no '%s'", fault_names[fault->kind], name);
 }
 
@@ -379,6 +477,8 @@ static int read_fault(struct psa_sim_scene *scene, char **word, size_t n_word, s
     fault.amplitude = fault.kind == PSA_SIM_IMBALANCE ? 0.3 : fault.kind == PSA_SIM_BEARING ? 1.5 : (double)NAN;
     if (fault.field < 0) fault.amplitude = 0; /* stuck and dropout have none */
     if (find_target(scene, &fault, word[2], error) != 0) return -1;
+    if (fault.kind == PSA_SIM_BEARING && scene->sensor[fault.sensor].kind == PSA_SIM_VIBRATION)
+        fault.amplitude = BLOCK_BEARING_G;
     for (size_t i = 3; i < n_word; i++) {
         const char *value = cut(word[i], error);
         if (value == NULL || take_fault_word(scene, &fault, word[i], value, error) != 0) return -1;
@@ -421,7 +521,7 @@ static int read_statement(struct psa_sim_scene *scene, char **word, size_t n_wor
     if (strcmp(word[0], "fault") == 0) return read_fault(scene, word, n_word, error);
     if (strcmp(word[0], "seed") != 0 && strcmp(word[0], "start") != 0 && strcmp(word[0], "duration") != 0)
         return psa_fail(error, PSA_EXIT_PERMANENT,
-                        "'%s' is none of seed, start, duration, imu, temperature, pressure, fault", word[0]);
+                        "'%s' is none of seed, start, duration, imu, temperature, pressure, vibration, fault", word[0]);
     if (n_word != 2) return psa_fail(error, PSA_EXIT_PERMANENT, "%s needs one value", word[0]);
     return read_setting(scene, word[0], word[1], error);
 }

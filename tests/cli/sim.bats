@@ -76,6 +76,15 @@ sim() { "$BIN/psa-sim" "$@"; }
     [ "$output" = "psa-sim: $T/none: no such file" ]
 }
 
+@test "a vibration sensor's record is a block with its rate" {
+    sim --scene bearing-inner --duration 100ms --no-labels >"$T/out"
+    [ "$(wc -l <"$T/out")" -eq 1 ]
+    grep -q '^{"sensor_type":"vibration","sensor_model":"ADXL1002","sensor_id":"motor-01","fields":{"accel":\[-\{0,1\}[0-9].*\]},"rate_hz":25600,"timestamp_ns":1710000000000000000}$' "$T/out"
+    jq -e '.fields.accel | length == 2560' "$T/out"
+    [ "$(sim --scene bearing --rate 1kHz --duration 10s | jq -c '[.rate_hz, (.fields.accel | length)]' | tr '\n' ' ')" = '[1000,4096] [1000,4096] [1000,1808] ' ]
+    sim --scene bearing-ball | jq -s -e 'all(.[]; .labels == {anomaly: 1, fault: "bearing"})'
+}
+
 @test "--print-spec prints what plays the same" {
     sim --print-spec >"$T/spec"
     sim --duration 10s >"$T/a"

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -127,7 +128,7 @@ static void a_wrong_text_names_its_line(void **state)
         { "imu a\"b\n", "test:1: ", "is no name" },
         { "temperature a every=0s\n", "test:1: ", "every '0s' is out of range" },
         { "start yesterday\n", "test:1: ", "'yesterday' is no time" },
-        { "imu a\nfault imbalance b at=1s\n", "test:2: ", "no imu 'b'" },
+        { "imu a\nfault imbalance b at=1s\n", "test:2: ", "no imu or vibration 'b'" },
         { "imu a\nfault gremlin a at=1s\n", "test:2: ", "no fault is called 'gremlin'" },
         { "imu a\nfault stuck a\n", "test:2: ", "stuck needs at=" },
         { "imu a\nfault drift a at=1s amplitude=1\n", "test:2: ", "drift needs for=" },
@@ -137,7 +138,18 @@ static void a_wrong_text_names_its_line(void **state)
         { "imu a\ntemperature a\nfault stuck a at=1s\n", "test:3: ", "'a' names 2 sensors" },
         { "imu a\nfault stuck a at=1s every=2s\n", "test:2: ", "stuck has no 'every'" },
         { "imu a\nfault dropout a at=1s null=2\n", "test:2: ", "null is 0 or 1" },
-        { "temperature a\nfault imbalance a at=1s\n", "test:2: ", "no imu 'a'" },
+        { "vibration a block=0\n", "test:1: ", "block '0' is out of range" },
+        { "vibration a bpfo=3\n", "test:1: ", "vibration has no 'bpfo'" },
+        { "imu a block=3\n", "test:1: ", "imu has no 'block'" },
+        { "vibration a bearing=8,1,2\n", "test:1: ", "bearing is n,d,D,angle" },
+        { "vibration a bearing=8,1,2,0,0\n", "test:1: ", "bearing is n,d,D,angle" },
+        { "vibration a bearing=8,2,2,0\n", "test:1: ", "as large as their circle" },
+        { "vibration a bearing=8,1,2,90\n", "test:1: ", "out of range" },
+        { "vibration a bearing=8,1,x,0\n", "test:1: ", "bearing" },
+        { "vibration a\nfault bearing a at=1s element=cage\n", "test:2: ", "outer, inner or ball" },
+        { "imu a\nfault bearing a at=1s element=inner\n", "test:2: ", "element is for vibration" },
+        { "vibration a\nfault drift a at=1s for=1s amplitude=1 element=inner\n", "test:2: ", "drift has no 'element'" },
+        { "temperature a\nfault imbalance a at=1s\n", "test:2: ", "no imu or vibration 'a'" },
     };
     struct psa_sim_scene *scene = malloc(sizeof *scene);
 
@@ -177,10 +189,11 @@ static void a_line_or_scene_beyond_its_limit_is_refused(void **state)
 
 static void the_built_in_scenes_can_be_read(void **state)
 {
-    static const char *const names[] = { "press-shop", "imu", "batch" };
+    static const char *const names[] = { "press-shop",    "imu",          "bearing", "bearing-outer",
+                                         "bearing-inner", "bearing-ball", "batch" };
 
     (void)state;
-    for (size_t i = 0; i < 3; i++) free(scene_of(psa_sim_scene_text(names[i])));
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) free(scene_of(psa_sim_scene_text(names[i])));
     assert_null(psa_sim_scene_text("moon"));
 }
 
@@ -354,6 +367,125 @@ static void bearing_impacts_come_at_bpfo(void **state)
     free(reading);
 }
 
+/* All samples of the one vibration sensor of a scene, in g; the caller frees. *fault: samples within blocks of a fault. */
+static double *blocks(const char *text, size_t cap, size_t *n, size_t *n_block, size_t *labelled)
+{
+    struct psa_sim_scene *scene = scene_of(text);
+    struct psa_sim *sim = psa_sim_new(scene);
+    struct psa_sim_reading reading;
+    double *x = calloc(cap, sizeof *x);
+
+    assert_non_null(sim);
+    assert_non_null(x);
+    *n = *n_block = *labelled = 0;
+    while (psa_sim_next(sim, &reading)) {
+        const struct psa_sim_sensor *sensor = &scene->sensor[reading.sensor];
+        if (reading.missing || sensor->kind != PSA_SIM_VIBRATION) continue;
+        assert_non_null(reading.block);
+        assert_in_range(reading.n_block, 1, sensor->block);
+        assert_true(*n + reading.n_block <= cap);
+        /* Exact: the sample's number over the rate, rounded down. */
+        assert_int_equal(reading.timestamp_ns - scene->start_ns,
+                         (int64_t)((__int128)*n * sensor->period_num / sensor->period_den));
+        memcpy(x + *n, reading.block, reading.n_block * sizeof *x);
+        *n += reading.n_block;
+        ++*n_block;
+        *labelled += reading.fault != NULL ? reading.n_block : 0;
+    }
+    psa_sim_free(sim);
+    free(scene);
+    return x;
+}
+
+static void vibration_comes_in_exact_blocks(void **state)
+{
+    size_t n, n_block, labelled;
+    double *x = blocks("duration 7s\nvibration a rate=44.1kHz block=1000\nimu a\n", 400000, &n, &n_block, &labelled);
+
+    (void)state;
+    assert_int_equal(n, 7 * 44100);
+    assert_int_equal(n_block, 309); /* 308 whole ones and the scene's end */
+    assert_int_equal(labelled, 0);
+    for (size_t i = 0; i < n; i++) { /* steps of 50 g / 2^15, six digits behind the point */
+        const double step = 50.0 / 32768;
+        assert_true(fabs(x[i] - rint(x[i] / step) * step) < 1e-6);
+    }
+    free(x);
+}
+
+static void faults_act_on_single_samples_of_a_block(void **state)
+{
+    size_t n, n_block, labelled;
+    double *x = blocks("duration 1s\nvibration a rate=10kHz block=1000 noise=0 vibration=0\n"
+                       "fault drift a at=250ms for=100ms amplitude=10\n",
+                       20000, &n, &n_block, &labelled);
+
+    (void)state;
+    assert_int_equal(n, 10000);
+    assert_int_equal(labelled, 2000); /* blocks 2 and 3 */
+    for (size_t i = 0; i < n; i++) {
+        const double want = i < 2500 || i >= 3500 ? 0 : 10 * (double)(i - 2500) / 1000;
+        assert_true(fabs(x[i] - want) < 0.001);
+    }
+    free(x);
+    x = blocks("duration 1s\nvibration a rate=10kHz block=1000\nfault dropout a at=150ms for=250ms null=1\n", 20000, &n,
+               &n_block, &labelled);
+    for (size_t i = 0; i < n; i++) assert_true(isnan(x[i]) == (i >= 1500 && i < 4000));
+    free(x);
+}
+
+/* Impacts: where the signal, silent but for them, rises above a fifth of a unit after a quiet time. */
+static size_t impacts_of(const double *x, size_t n, size_t quiet, double *strongest, double *weakest)
+{
+    size_t count = 0, last = 0;
+
+    *strongest = 0;
+    *weakest = 1e9;
+    for (size_t i = 0; i < n; i++) {
+        if (fabs(x[i]) < 0.05) continue;
+        if (count == 0 || i - last > quiet) {
+            double peak = 0;
+            for (size_t k = i; k < i + quiet && k < n; k++) peak = fmax(peak, fabs(x[k]));
+            *strongest = fmax(*strongest, peak);
+            *weakest = fmin(*weakest, peak);
+            count++;
+        }
+        last = i;
+    }
+    return count;
+}
+
+static void a_bearings_defect_is_struck_as_its_geometry_says(void **state)
+{
+    /* 8 elements, d/D = 0.25, no angle: bpfo 3, bpfi 5, bsf 1.875 orders, ftf 0.375. 10 s at 20 Hz: 200 turns. */
+    static const char scene[] = "duration 10s\nvibration a rate=20kHz speed=20Hz noise=0 vibration=0 decay=0.5ms "
+                                "bearing=8,1,4,0\nfault bearing a at=0s amplitude=20 element=";
+    static const struct {
+        const char *element;
+        size_t low,
+            high;    /* impacts that are seen; 1 % slip and 0.3 % of the speed's wandering, at 5 standard deviations */
+        double even; /* weakest over strongest: at least, or at most where negative */
+    } want[] = {
+        { "outer", 585, 615, 0.1 },   /* 600, all of one strength but for 20 % */
+        { "inner", 950, 1025, -0.1 }, /* 1000, weak ones out of the load */
+        { "ball", 640, 730, -0.1 },   /* 750, the weakest not seen */
+    };
+    char text[300];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
+        size_t n, n_block, labelled;
+        double strongest, weakest;
+        snprintf(text, sizeof text, "%s%s\n", scene, want[i].element);
+        double *x = blocks(text, 300000, &n, &n_block, &labelled);
+        const size_t impacts = impacts_of(x, n, 100, &strongest, &weakest);
+        assert_in_range(impacts, want[i].low, want[i].high);
+        if (want[i].even > 0) assert_true(weakest > want[i].even * strongest);
+        else assert_true(weakest < -want[i].even * strongest);
+        free(x);
+    }
+}
+
 static void slow_faults_do_what_they_say(void **state)
 {
     size_t n;
@@ -461,6 +593,9 @@ int main(void)
         cmocka_unit_test(imbalance_raises_the_shafts_line),
         cmocka_unit_test(bearing_impacts_show_in_kurtosis),
         cmocka_unit_test(bearing_impacts_come_at_bpfo),
+        cmocka_unit_test(vibration_comes_in_exact_blocks),
+        cmocka_unit_test(faults_act_on_single_samples_of_a_block),
+        cmocka_unit_test(a_bearings_defect_is_struck_as_its_geometry_says),
         cmocka_unit_test(slow_faults_do_what_they_say),
         cmocka_unit_test(spikes_are_single_and_labelled_alone),
         cmocka_unit_test(dropout_leaves_out_or_writes_nulls),

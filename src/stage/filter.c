@@ -13,7 +13,7 @@
 #include "core/glob.h"
 #include "core/number.h"
 #include "core/record.h"
-#include "dsp/butter.h"
+#include "dsp/iir.h"
 #include "dsp/quantile.h"
 #include "stage/slot.h"
 #include "stage/stages.h"

@@ -1,4 +1,4 @@
-/* test_butter.c - dsp/butter: golden designs of SciPy row by row, and the closed form of the response for all others. */
+/* test_iir.c - dsp/iir: golden designs of SciPy row by row, and the closed form of the response for all others. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,7 +8,7 @@
 
 #include <complex.h>
 
-#include "dsp/butter.h"
+#include "dsp/iir.h"
 #include "golden.h"
 
 static const double pi = 3.14159265358979323846;
@@ -184,12 +184,130 @@ static void notch_takes_out_its_centre_alone(void **state)
     assert_int_equal(psa_notch_design(50.0, NAN, 1000.0, &sos), 0);
 }
 
+static void designs_as_scipy_cheby1(void **state)
+{
+    (void)state;
+    struct golden file = golden_open("filters.json");
+    struct psa_str cases = golden_at(file.text, "cheby1"), one;
+    size_t i = 0;
+    for (; (one = golden_item(cases, i)).p; i++) {
+        double want[6 * PSA_SOS_MAX];
+        struct psa_sos sos[PSA_SOS_MAX];
+        size_t n = psa_cheby1_design((int)golden_number(one, "order"), golden_number(one, "ripple_db"),
+                                     golden_number(one, "corner_hz"), golden_number(one, "rate_hz"), sos);
+        assert_int_equal(golden_numbers(one, "sos", want, COUNT(want)), 6 * n);
+        assert_true(n > 0 && psa_sos_stable(sos, n));
+        for (size_t s = 0; s < n; s++) {
+            const double got[6] = { sos[s].b0, sos[s].b1, sos[s].b2, 1.0, sos[s].a1, sos[s].a2 };
+            for (size_t k = 0; k < 6; k++) {
+                double exact = want[6 * s + k];
+                assert_near(got[k], exact, 1e-12);
+                if (s == 0 && k < 3 && exact != 0.0) assert_near(got[k] / exact, 1.0, 1e-11);
+            }
+        }
+    }
+    assert_int_equal(i, 8);
+    golden_close(&file);
+    file = golden_open("resample.json");
+    cases = golden_at(file.text, "cases");
+    size_t found = 0;
+    for (i = 0; (one = golden_item(cases, i)).p; i++) {
+        if (!golden_is(one, "fn", "decimate_cheby1_sos")) continue;
+        double want[24];
+        struct psa_sos sos[PSA_SOS_MAX];
+        assert_int_equal(psa_cheby1_design(8, 0.05, 0.8 / golden_number(one, "q"), 2.0, sos), 4);
+        assert_int_equal(golden_numbers(one, "sos", want, 24), 24);
+        for (size_t s = 0; s < 4; s++) {
+            const double got[6] = { sos[s].b0, sos[s].b1, sos[s].b2, 1.0, sos[s].a1, sos[s].a2 };
+            for (size_t k = 0; k < 6; k++) assert_near(got[k], want[6 * s + k], 1e-12);
+        }
+        found++;
+    }
+    assert_int_equal(found, 2);
+    golden_close(&file);
+}
+
+/* |H|^2 = 1 / (1 + e^2 T_N(v)^2), T_N being Chebyshev's polynomial and v the warped frequency. */
+static void every_order_has_chebyshevs_response(void **state)
+{
+    (void)state;
+    for (int order = 1; order <= PSA_BUTTER_ORDER_MAX; order++) {
+        for (double ripple = 0.01; ripple < 5.0; ripple *= 4.0) {
+            struct psa_sos sos[PSA_SOS_MAX];
+            size_t n = psa_cheby1_design(order, ripple, 900.0, 8000.0, sos);
+            double e2 = pow(10.0, 0.1 * ripple) - 1.0;
+            assert_int_equal(n, (order + 1) / 2);
+            for (double hz = 0.0; hz < 4000.0; hz += 53.0) {
+                double v = tan(pi * hz / 8000.0) / tan(pi * 900.0 / 8000.0);
+                double t = v <= 1.0 ? cos(order * acos(v)) : cosh(order * acosh(v));
+                assert_near(power_at(sos, n, hz, 8000.0), 1.0 / (1.0 + e2 * t * t), 1e-9);
+            }
+        }
+    }
+    struct psa_sos sos = { 7, 7, 7, 7, 7 };
+    assert_int_equal(psa_cheby1_design(0, 1, 10, 100, &sos), 0);
+    assert_int_equal(psa_cheby1_design(13, 1, 10, 100, &sos), 0);
+    assert_int_equal(psa_cheby1_design(1, 0, 10, 100, &sos), 0);
+    assert_int_equal(psa_cheby1_design(1, -1, 10, 100, &sos), 0);
+    assert_int_equal(psa_cheby1_design(1, NAN, 10, 100, &sos), 0);
+    assert_int_equal(psa_cheby1_design(1, INFINITY, 10, 100, &sos), 0);
+    assert_int_equal(psa_cheby1_design(1, 1, 50, 100, &sos), 0);
+    assert_int_equal(psa_cheby1_design(1, 1, 0, 100, &sos), 0);
+    assert_true(sos.b0 == 7 && sos.a2 == 7);
+}
+
+static void integrator_is_trapezoid_behind_highpass(void **state)
+{
+    (void)state;
+    struct golden file = golden_open("filters.json");
+    struct psa_str cases = golden_at(file.text, "integrator"), one;
+    double x[150], y[150], want[150];
+    size_t i = 0;
+    assert_int_equal(golden_numbers(file.text, "x", x, 150), 150);
+    for (; (one = golden_item(cases, i)).p; i++) {
+        struct psa_sos sos;
+        double z[2] = { 0 };
+        assert_int_equal(psa_integrator_design(golden_number(one, "corner_hz"), golden_number(one, "rate_hz"), &sos),
+                         1);
+        assert_true(psa_sos_stable(&sos, 1));
+        psa_sos_run(&sos, 1, z, x, y, 150);
+        assert_int_equal(golden_numbers(one, "y", want, 150), 150);
+        for (size_t t = 0; t < 150; t++) assert_near(y[t], want[t], 1e-12);
+    }
+    assert_int_equal(i, 3);
+    golden_close(&file);
+}
+
+/* A tone becomes its integral, of amplitude A / (2 pi f); a constant goes away instead of growing. */
+static void integrator_divides_by_frequency_and_forgets_constants(void **state)
+{
+    (void)state;
+    struct psa_sos sos;
+    assert_int_equal(psa_integrator_design(1.0, 10000.0, &sos), 1);
+    for (double hz = 20.0; hz < 400.0; hz *= 2.0)
+        assert_near(sqrt(power_at(&sos, 1, hz, 10000.0)) * 2.0 * pi * hz, 1.0, 6e-3);
+    double z[2] = { 0 }, y = 0.0, x = 1000.0;
+    for (int t = 0; t < 200000; t++) psa_sos_run(&sos, 1, z, &x, &y, 1);
+    assert_near(y, 0.0, 1e-9);
+    struct psa_sos kept = { 7, 7, 7, 7, 7 };
+    assert_int_equal(psa_integrator_design(50.0, 100.0, &kept), 0);
+    assert_int_equal(psa_integrator_design(0.0, 100.0, &kept), 0);
+    assert_true(kept.b0 == 7 && kept.a2 == 7);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(designs_as_scipy_butter),     cmocka_unit_test(every_order_has_butterworths_response),
-        cmocka_unit_test(sharper_sections_come_later), cmocka_unit_test(impossible_designs_are_refused),
-        cmocka_unit_test(notch_as_scipy_iirnotch),     cmocka_unit_test(notch_takes_out_its_centre_alone),
+        cmocka_unit_test(designs_as_scipy_butter),
+        cmocka_unit_test(every_order_has_butterworths_response),
+        cmocka_unit_test(sharper_sections_come_later),
+        cmocka_unit_test(impossible_designs_are_refused),
+        cmocka_unit_test(notch_as_scipy_iirnotch),
+        cmocka_unit_test(notch_takes_out_its_centre_alone),
+        cmocka_unit_test(designs_as_scipy_cheby1),
+        cmocka_unit_test(every_order_has_chebyshevs_response),
+        cmocka_unit_test(integrator_is_trapezoid_behind_highpass),
+        cmocka_unit_test(integrator_divides_by_frequency_and_forgets_constants),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

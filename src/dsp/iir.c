@@ -1,7 +1,9 @@
 /*
- * butter.c - Butterworth design in zeros, poles and gain (zpk), following scipy.signal.butter step by step:
+ * iir.c - design in zeros, poles and gain (zpk), following scipy.signal.butter and cheby1 step by step:
  *
- *     prototype  p_m = -exp(i pi m / (2 N)), m = -N+1, -N+3, .. N-1; no zeros; gain 1
+ *     prototype  Butterworth p_m = -exp(i pi m / (2 N)), m = -N+1, -N+3, .. N-1; no zeros; gain 1
+ *                Chebyshev   p_m = -sinh(u + i pi m / (2 N)), u = asinh(1 / e) / N, e^2 = 10^(ripple / 10) - 1; no
+ *                zeros; gain prod(-p), over sqrt(1 + e^2) when N is even
  *     pre-warp   W = 4 tan(pi f / rate)               (the bilinear transform below works at a rate of 2)
  *     to a band  low-pass s -> s / W, high-pass s -> W / s, band-pass s -> (s^2 + W0^2) / (s B), band-stop its inverse,
  *                with B = W_high - W_low and W0^2 = W_low W_high
@@ -13,7 +15,7 @@
  * decides. Here distances that differ by rounding only are equal and the first root wins, so that every machine gives
  * the same sections; there they may stand in another order than SciPy's, the product of all being the same.
  */
-#include "dsp/butter.h"
+#include "dsp/iir.h"
 
 #include <complex.h>
 #include <math.h>
@@ -68,6 +70,17 @@ static void prototype(struct zpk *f, int order)
     f->n_pole = 0;
     f->gain = 1.0;
     for (int m = -order + 1; m < order; m += 2) f->pole[f->n_pole++] = -cexp(root_of(0.0, pi * m / (2.0 * order)));
+}
+
+static void chebyshev_prototype(struct zpk *f, int order, double ripple_db)
+{
+    double e = sqrt(pow(10.0, 0.1 * ripple_db) - 1.0);
+    double u = 1.0 / order * asinh(1.0 / e);
+    f->n_zero = 0;
+    f->n_pole = 0;
+    for (int m = -order + 1; m < order; m += 2) f->pole[f->n_pole++] = -csinh(root_of(u, pi * m / (2.0 * order)));
+    f->gain = creal(product(0.0, -1.0, f->pole, f->n_pole));
+    if (order % 2 == 0) f->gain /= sqrt(1.0 + e * e);
 }
 
 static void to_lowpass(struct zpk *f, double cutoff)
@@ -308,5 +321,26 @@ size_t psa_notch_design(double center_hz, double q, double rate_hz, struct psa_s
     sos->b2 = gain;
     sos->a1 = -2.0 * gain * cosine;
     sos->a2 = 2.0 * gain - 1.0;
+    return 1;
+}
+
+size_t psa_cheby1_design(int order, double ripple_db, double corner_hz, double rate_hz, struct psa_sos *sos)
+{
+    if (order < 1 || order > PSA_BUTTER_ORDER_MAX || !inside(corner_hz, rate_hz)) return 0;
+    if (!(ripple_db > 0.0) || !isfinite(ripple_db)) return 0;
+    struct zpk f;
+    chebyshev_prototype(&f, order, ripple_db);
+    to_lowpass(&f, warped(corner_hz, rate_hz));
+    bilinear(&f);
+    return to_sections(&f, sos);
+}
+
+size_t psa_integrator_design(double corner_hz, double rate_hz, struct psa_sos *sos)
+{
+    if (psa_butter_design(2, PSA_HIGHPASS, corner_hz, 0.0, rate_hz, sos) != 1) return 0;
+    double gain = sos->b0 * 0.5 / rate_hz;
+    sos->b0 = gain;
+    sos->b1 = 0.0;
+    sos->b2 = -gain;
     return 1;
 }

@@ -15,6 +15,21 @@ check() { "$PY" tests/cli/filter_check.py "$@"; }
 @test "interleaved keys equal each key alone" { check keys; }
 @test "nulls pass and leave the state alone" { check nulls; }
 @test "several operations are a cascade" { check cascade; }
+@test "golden: --zero-phase is sosfiltfilt on each block by itself, round holes; too short is null and noted" { check zero_phase; }
+@test "golden: --notch is iirnotch" { check notch; }
+@test "--integrate: a tone over 2 pi f, and no drift" { check integrate; }
+@test "--ewma by number, by time and by a rate that is told, over missing values" { check ewma; }
+@test "--difference, --scale, --offset, --clip in closed form; a result beyond a double is null" { check simple; }
+@test "--fill none, hold and linear: limits, gaps, uneven times, several fields, blocks" { check fill; }
+@test "--magnitude makes a field that later operations find; it overwrites one of its name" { check magnitude; }
+@test "--suffix leaves the raw values, and adds the results" { check suffix; }
+@test "--fields and --order hold for what stands behind them, the first ones for all before too" { check places; }
+@test "--max-gap: behind a gap all starts anew; a heartbeat shows a gap too" { check gaps; }
+@test "blocks of differing arrays, without rate, records without time: rejected by name" { check mixed_blocks; }
+@test "a value that an operation leaves as it is keeps its text" { check kept_text; }
+@test "every operation: cut anywhere and resumed from --state gives the bytes of the uncut stream" { check states; }
+@test "every operation: nothing is lost or out of order, accounts add up, fused equals piped" { check whole_streams; }
+@test "every operation: any chunking of the input gives the same bytes" { check chunks; }
 
 @test "a cutoff at half the rate: told at the start with --rate, per key without" {
     keep 2 "$BIN/psa-filter" --lowpass 50 --rate 100Hz </dev/null
@@ -30,7 +45,7 @@ check() { "$PY" tests/cli/filter_check.py "$@"; }
 
 @test "options that make no filter are refused with 2 and a sentence" {
     keep 2 "$BIN/psa-filter" </dev/null
-    said 'psa-filter: no filter named; give --lowpass, --highpass, --bandpass or --bandstop'
+    said 'psa-filter: no operation named; give --lowpass, --median, --resample or another of --help'
     keep 2 "$BIN/psa-filter" --lowpass 0 </dev/null
     saying 'must be above zero'
     keep 2 "$BIN/psa-filter" --bandpass 20:10 </dev/null
@@ -45,6 +60,68 @@ check() { "$PY" tests/cli/filter_check.py "$@"; }
     keep 2 "$BIN/psa-filter" --highpass 0.0001 --order 12 --rate 100kHz </dev/null
     keep 2 "$BIN/psa-filter" --lowpass nan --rate 100 </dev/null
     keep 2 "$BIN/psa-filter" --lowpass inf --rate 100 </dev/null
+}
+
+@test "settings that no operation heeds, and chains that cannot be, are refused with 2 and a sentence" {
+    refused() { keep 2 "$BIN/psa-filter" "${@:2}" </dev/null && said "psa-filter: $1"; }
+    refused '--order means nothing without a Butterworth filter' --scale 2 --order 3
+    refused '--centred means nothing without --median or --hampel' --lowpass 2 --centred
+    refused '--zero-phase means nothing without a recursive filter' --scale 2 --zero-phase
+    refused '--suffix means nothing beside resampling: its records hold only results' --resample 10 --suffix _x
+    refused '--suffix: an empty text makes no new name' --scale 2 --suffix ''
+    refused '--lowpass works on whole blocks here, but --median before it delays samples; put it behind' --median 5 --centred --lowpass 5 --zero-phase
+    refused "--magnitude: 'x' is not GLOB=NAME, such as 'accel_*=accel'" --magnitude x
+    refused "--magnitude: 'x=' is not GLOB=NAME, such as 'accel_*=accel'" --magnitude x=
+    refused "--clip: ':' is not LOW:HIGH, such as 0:100, 0: or :100" --clip :
+    refused "--clip: '5:1' has its lower limit above the upper one" --clip 5:1
+    refused "--ewma: '1.5' is no weight above 0 and at most 1; a time has a unit, like 500ms" --ewma 1.5
+    refused "--ewma: '0' is no weight above 0 and at most 1; a time has a unit, like 500ms" --ewma 0
+    refused "--fill: 'next' is none of none, hold and linear; the latter two may name a longest run: hold,5" --fill next
+    refused "--fill: '0' is not within 1 to 100000" --fill linear,0
+    refused "--notch: '10:5:3' is not HZ or HZ:Q, such as 50Hz:30" --notch 10:5:3
+    refused "--scale: 'two' is no number" --scale two
+    refused '--integrate beside --zero-phase would integrate twice, forward and backward; give it to a psa-filter of its own' --integrate 5 --zero-phase
+    refused '--lowpass: 20 Hz is not below half the sampling rate of 25 Hz' --resample 25,linear --lowpass 20
+    refused '--lowpass: 20 Hz is not below half the sampling rate of 25 Hz' --decimate 4 --lowpass 20 --rate 100
+    refused '--scale: more than 32 operations' $(printf -- '--scale 2 %.0s' $(seq 33))
+    keep 0 "$BIN/psa-filter" $(printf -- '--scale 2 %.0s' $(seq 32)) </dev/null
+}
+
+@test "an operation whose fields never come is named at the end" {
+    record a '"x":1' 1 >"$T/in"
+    keep 0 "$BIN/psa-filter" --fields x --scale 2 --fields 'acel_*' --offset 1 <"$T/in"
+    said "psa-filter: stdin:1: --offset found nothing to work on: no number field matches acel_*"
+    keep 0 "$BIN/psa-filter" --scale 2 --fields 'acel_*' <"$T/in"
+    said "psa-filter: stdin:1: nothing was filtered: no number field matches --fields acel_*"
+}
+
+@test "only operations that need a rate wait for one" {
+    for i in 1 2 3; do record a "\"x\":$i" "$i"; done >"$T/in"
+    keep 0 "$BIN/psa-filter" --scale 2 --median 3 --stats <"$T/in"
+    [ ! -s "$T/out" ] || [ "$(wc -l <"$T/err")" -eq 1 ] # nothing but --stats is said
+    printf '%s\n' '{"fields":{"x":1}}' >"$T/in"
+    keep 0 "$BIN/psa-filter" --scale 2 <"$T/in"
+    printf '%s\n' '{"fields":{"x":2}}' | same "$T/out"
+}
+
+@test "a state in which an operation's places or counts lie outside its arrays is refused" {
+    for i in 1 2 3; do record a "\"x\":$([ "$i" = 1 ] && echo 1 || echo null)" "$i"; done >"$T/in"
+    keep 0 "$BIN/psa-filter" --fill linear,3 --state "$T/state" <"$T/in"
+    [ ! -s "$T/err" ] && [ "$(wc -l <"$T/out")" -eq 1 ]
+    grep -q '"k":\[1,2,2,2,3,0\]' "$T/state"
+    for k in '1,2,9,2,3,0' '1,3,2,2,3,0' '1,-1,2,2,3,0' '1,2,-1,2,3,0' '1,2,2,2,3' '1,2,2,2,3,0,0' '1,2,2.5,2,3,0'; do
+        sed "s/\"k\":\[1,2,2,2,3,0\]/\"k\":[$k]/" "$T/state" >"$T/bad"
+        keep 2 "$BIN/psa-filter" --fill linear,3 --state "$T/bad" </dev/null
+        saying 'the state is damaged'
+    done
+    # One whose operations hold more samples than it has records does no harm: what follows is saved and loaded as ever.
+    sed 's/"held":\[".*"\],"done_ns"/"held":[],"done_ns"/' "$T/state" >"$T/odd"
+    ! cmp -s "$T/state" "$T/odd"
+    for i in 4 5; do
+        record a "\"x\":$i" "$i" >"$T/in"
+        keep 0 "$BIN/psa-filter" --fill linear,3 --state "$T/odd" <"$T/in"
+        [ "$(wc -l <"$T/out")" -eq 1 ]
+    done
 }
 
 @test "a field that turns into a string is rejected, and the records around it are as if it had not been" {

@@ -1,8 +1,13 @@
 """psa-filter against SciPy's own numbers (tests/golden/butter_sosfilt.json) and against itself."""
 import json
+import math
+import os
 import random
+import subprocess
+import tempfile
+import threading
 
-from psatest import check, close, fail, lines, main, psa, records
+from psatest import BIN, check, close, fail, lines, main, psa, records
 
 golden = json.load(open("tests/golden/butter_sosfilt.json"))
 N = 160
@@ -165,6 +170,351 @@ def cascade():
     close([r["fields"]["x"] for r in records(both)], [r["fields"]["x"] for r in records(second)], 1e-9, "cascade")
 
 
+def zero_phase():
+    """--zero-phase on a block is sosfiltfilt; blocks are independent of each other."""
+    for case in golden["cases"]:
+        argv = ["psa-filter", *arguments(case), "--zero-phase"]
+        out = records(psa(*argv, data=lines({"fields": {"x": golden["x"]}, "timestamp_ns": T0 + i * 10**12, "rate_hz": case["fs"]}
+                                            for i in range(2))))
+        check(len(out) == 2, "blocks")
+        for r in out:
+            close(r["fields"]["x"], case["y_sosfiltfilt"], 1e-9, "%s order %d" % (case["btype"], case["order"]))
+    argv = ["psa-filter", "--lowpass", "10", "--zero-phase", "--stats"]
+    holes = [None if i % 7 == 3 else v for i, v in enumerate(golden["x"])]
+    full = [v for v in holes if v is not None]
+    [a], [b] = (records(psa(*argv, data=lines([{"fields": {"x": v}, "timestamp_ns": T0, "rate_hz": 100}]))) for v in (holes, full))
+    close([v for v in a["fields"]["x"] if v is not None], b["fields"]["x"], 1e-15, "holes")
+    check([v is None for v in a["fields"]["x"]] == [v is None for v in holes], "holes moved")
+    [a] = records(psa(*argv, data=lines([{"fields": {"x": full[:15]}, "timestamp_ns": T0, "rate_hz": 100}])))
+    check(a["fields"]["x"] == [None] * 15 and '"noted":{"too_short":1}' in psa.err, "too short: %r %s" % (a, psa.err))
+    check("too few samples in a block for --lowpass with --zero-phase; the result is null" in psa.err, psa.err)
+    out = psa(*argv, data=lines([{"fields": {"x": 1}, "timestamp_ns": T0, "rate_hz": 100}]))
+    check(out == b"" and '"rejected":{"blocks":1}' in psa.err, psa.err)
+
+
+def notch():
+    g = golden["iirnotch"]
+    got = records(psa("psa-filter", "--notch", "%r:%r" % (g["w0"], g["Q"]), "--start", "zero", "--rate", repr(g["fs"]),
+                      data=lines([{"fields": {"x": golden["x"]}, "timestamp_ns": T0}])))
+    want = g["y_lfilter"]
+    close(got[0]["fields"]["x"][:len(want)], want, 1e-9, "notch")
+    x = [math.sin(2 * math.pi * 50 * i / 1000) for i in range(20000)]
+    [r] = records(psa("psa-filter", "--notch", "50", "--rate", "1000", data=lines([{"fields": {"x": x}, "timestamp_ns": T0}])))
+    check(max(map(abs, r["fields"]["x"][15000:])) < 1e-3, "50 Hz pass the notch")
+
+
+def integrate():
+    """Acceleration to velocity: a tone of f Hz is divided by 2 pi f, a bias does not drift, whatever --integrate's corner."""
+    f, rate, g = 30.0, 1000.0, 9806.65
+    x = [0.5 * math.sin(2 * math.pi * f * i / rate) + 0.98 for i in range(20000)]
+    [r] = records(psa("psa-filter", "--scale", str(g), "--integrate", "1Hz", "--rate", str(rate),
+                      data=lines([{"fields": {"x": x}, "timestamp_ns": T0}])))
+    tail = r["fields"]["x"][-1000:]
+    want = 0.5 * g / (2 * math.pi * f)  # mm/s; trapezoidal: w T / 2 / tan(w T / 2) of it
+    w = math.pi * f / rate
+    close([(max(tail) - min(tail)) / 2], [want * w / math.tan(w)], 2e-3, "amplitude")
+    check(abs(sum(tail) / 1000) < 1e-3 * want, "it drifts")
+
+
+def ewma():
+    """pandas' ewm(alpha, adjust=False) by its definition: weights (1 - a)^k by place, a missing value has none."""
+    a = 0.3
+    x = [None if i in (0, 5, 6, 20) else v for i, v in enumerate(golden["x"][:60])]
+    want, old, weight = [], None, 1.0
+    for v in x:
+        weight *= 1 - a
+        if v is None:
+            want.append(None)
+            continue
+        old = v if old is None else (weight * old + a * v) / (weight + a)
+        weight = 1.0
+        want.append(old)
+    recs = [{"fields": {"x": v, "y": 2.5}, "timestamp_ns": T0 + i * i * 1000000} for i, v in enumerate(x)]
+    got = records(psa("psa-filter", "--ewma", str(a), data=lines(recs)))
+    close([r["fields"]["x"] for r in got], want, 1e-12, "ewma by count")
+    check(all(r["fields"]["y"] == 2.5 for r in got), "a constant moved")
+    want, old, at = [], None, 0
+    for i, v in enumerate(x):
+        if v is not None:
+            old = v if old is None else old + (1 - math.exp(-(i * i - at * at) / 40)) * (v - old)
+            at = i
+        want.append(old if v is not None else None)
+    got = records(psa("psa-filter", "--ewma", "40ms", data=lines(recs)))
+    close([r["fields"]["x"] for r in got], want, 1e-12, "ewma by time")
+    for r in recs:
+        del r["timestamp_ns"]
+    at, old, want = 0, None, []
+    for i, v in enumerate(x):
+        if v is not None:
+            old = v if old is None else old + (1 - math.exp(-(i - at) * 10 / 40)) * (v - old)
+            at = i
+        want.append(old if v is not None else None)
+    got = records(psa("psa-filter", "--ewma", "40ms", "--rate", "100", data=lines(recs)))
+    close([r["fields"]["x"] for r in got], want, 1e-12, "ewma by a rate that is told")
+
+
+def values(option, argument, x, **more):
+    """What an operation makes of a list of readings of x, 1 s apart."""
+    recs = [{"fields": {"x": v}, "timestamp_ns": T0 + i * 10**9} for i, v in enumerate(x)]
+    out = records(psa("psa-filter", option, *([argument] if argument is not None else []), *more.get("options", []), "--stats",
+                      data=lines(recs)))
+    check([r["timestamp_ns"] for r in out] == [r["timestamp_ns"] for r in recs], "the order changed")
+    check('"in":%d,"passed":%d,"emitted":0' % (len(x), len(x)) in psa.err and '"absorbed":0' in psa.err, psa.err)
+    return [r["fields"]["x"] for r in out]
+
+
+def simple():
+    """Operations on single values, in closed form."""
+    n = None
+    check(values("--difference", n, [1, 4, n, 2, 2.5]) == [n, 3, n, n, 0.5], "difference")
+    check(values("--scale", "-2.5", [1, n, -4]) == [-2.5, n, 10], "scale")
+    check(values("--offset", "-0.5", [1, n, -4]) == [0.5, n, -4.5], "offset")
+    check(values("--clip", "-1:2", [5, n, -4, 0.5]) == [2, n, -1, 0.5], "clip")
+    check(values("--clip", "0:", [5, -4]) == [5, 0] and values("--clip", ":0", [5, -4]) == [0, -4], "clip one side")
+    check(values("--scale", "1e300", [1e300, 1]) == [n, 1e300] and '"noted":{"overflow":1}' in psa.err, "overflow")
+
+
+def fill():
+    n = None
+    x = [n, 1, n, n, 4, n, 6, n]
+    check(values("--fill", "none", x) == x, "none")
+    check(values("--fill", "hold", x) == [n, 1, 1, 1, 4, 4, 6, 6] and '"filled":4' in psa.err, "hold")
+    check(values("--fill", "hold,1", x) == [n, 1, 1, n, 4, 4, 6, 6], "hold,1")
+    check(values("--fill", "hold", x, options=["--max-gap", "1s"]) == [n, 1, 1, n, 4, 4, 6, 6], "hold --max-gap")
+    close(values("--fill", "linear", x), [n, 1, 2, 3, 4, 5, 6, n], 1e-12, "linear")
+    check('"filled":3' in psa.err, psa.err)
+    close(values("--fill", "linear,1", x), [n, 1, n, n, 4, 5, 6, n], 1e-12, "linear,1")
+    close(values("--fill", "linear", x, options=["--max-gap", "2s"]), [n, 1, n, n, 4, 5, 6, n], 1e-12, "linear --max-gap")
+    close(values("--fill", "linear", x, options=["--max-gap", "2s", "--rate", "1"]), [n, 1, n, n, 4, 5, 6, n], 1e-12, "linear told")
+    close(values("--fill", "linear", [2] + [n] * 100 + [3]), [2 + i / 101 for i in range(102)], 1e-12, "100")
+    close(values("--fill", "linear", [2] + [n] * 101 + [3]), [2] + [n] * 101 + [3], 1e-12, "101")
+    # In time, not by number; two fields that miss values at different places; a field that is absent stays absent.
+    recs = [{"fields": f, "timestamp_ns": T0 + t} for f, t in
+            (({"x": 0, "y": 1.50}, 0), ({"x": n, "y": 2}, 10), ({"x": n, "y": n}, 90), ({"x": 10, "y": n}, 100), ({"y": 6}, 110))]
+    out = records(psa("psa-filter", "--fill", "linear", data=lines(recs)))
+    want = [{"x": 0, "y": 1.5}, {"x": 1, "y": 2}, {"x": 9, "y": 5.2}, {"x": 10, "y": 5.6}, {"y": 6}]
+    for r, w in zip(out, want):
+        check(sorted(r["fields"]) == sorted(w), "fields: %r" % r)
+        close([r["fields"][k] for k in sorted(w)], [w[k] for k in sorted(w)], 1e-12, "two fields")
+    check(b'"y": 1.5}' in lines(recs) and len(out) == 5, "all")
+    # Blocks and readings fill alike.
+    x = [n, 1, n, n, 4, n, 6, n, n, 9, n]
+    for cut in ([11], [3, 8], [1, 0, 2, 5, 3]):
+        recs, at = [], 0
+        for k in cut:
+            recs.append({"fields": {"x": x[at:at + k]}, "timestamp_ns": T0 + at * 10**9, "rate_hz": 1})
+            at += k
+        out = records(psa("psa-filter", "--fill", "linear", "--stats", data=lines(recs)))
+        check([len(r["fields"]["x"]) for r in out] == cut and '"absorbed":0' in psa.err, "blocks %r" % out)
+        close([v for r in out for v in r["fields"]["x"]], [n, 1, 2, 3, 4, 5, 6, 7, 8, 9, n], 1e-12, "blocks")
+
+
+def magnitude():
+    recs = [{"fields": {"a_x": 3, "a_y": 4, "b": 1.50}, "timestamp_ns": T0}, {"fields": {"b": 2}, "timestamp_ns": T0},
+            {"fields": {"a_x": None, "a_y": 1}, "timestamp_ns": T0}, {"fields": {"a_x": -2, "a_y": 0, "a": "old"}, "timestamp_ns": T0}]
+    out = psa("psa-filter", "--magnitude", "a_*=a", "--fields", "a", "--scale", "2", data=lines(recs))
+    got = records(out)
+    check([r["fields"].get("a", "none") for r in got] == [10, "none", None, 4], "magnitude: %r" % got)
+    check(got[0]["fields"] == {"a_x": 3, "a_y": 4, "b": 1.5, "a": 10} and b'"a_x": 3' in out, "the others changed")
+    check(out.splitlines()[3].count(b'"a"') == 1, "a second field of the name")
+    [r] = records(psa("psa-filter", "--magnitude", "x,y=m", "--magnitude", "m=n", "--offset", "1", "--fields", "n",
+                      data=lines([{"fields": {"x": [3, 6, None], "y": [4, 8, 1], "z": 7}, "rate_hz": 1, "timestamp_ns": T0}])))
+    check(r["fields"] == {"x": [3, 6, None], "y": [4, 8, 1], "z": 7, "m": [5, 10, None], "n": [6, 11, None]}, "blocks: %r" % r)
+
+
+def suffix():
+    recs = [{"fields": {"x": 1.5, "s": "on", "y": None}, "timestamp_ns": T0}, {"fields": {"y": 2}, "timestamp_ns": T0},
+            {"fields": {"x": 2, "x_f": 9, "y": 1}, "timestamp_ns": T0}]
+    out = psa("psa-filter", "--scale", "2", "--suffix", "_f", data=lines(recs))
+    check(out.splitlines()[2].count(b'"x_f"') == 1, "a second field of the name")
+    out = records(out)
+    check(out[0]["fields"] == {"x": 1.5, "s": "on", "y": None, "x_f": 3, "y_f": None}, "suffix: %r" % out[0])
+    check(out[1]["fields"] == {"y": 2, "y_f": 4}, "suffix: %r" % out[1])
+    check(out[2]["fields"] == {"x": 2, "x_f": 4, "y": 1, "y_f": 2}, "suffix: %r" % out[2])
+    [r] = records(psa("psa-filter", "--scale", "2", "--suffix", "_f", data=lines([{"fields": {"x": [1, None], "n": 3}}])))
+    check(r["fields"] == {"x": [1, None], "n": 3, "x_f": [2, None]}, "suffix of a block: %r" % r)
+
+
+def places():
+    """--fields and --order hold for what stands behind them; what stands before the first takes the first one's."""
+    x = golden["x"][:N]
+    data = lines({"fields": {"a": v, "b": v, "c": v}, "timestamp_ns": T0 + i} for i, v in enumerate(x))
+    got = records(psa("psa-filter", "--rate", "100", "--offset", "1", "--fields", "a,b", "--scale", "2", "--fields", "b", "--scale",
+                      "3", data=data))
+    for r, v in zip(got, x):
+        close([r["fields"][k] for k in "abc"], [2 * (v + 1), 6 * (v + 1), v], 1e-12, "--fields")
+    got = psa("psa-filter", "--rate", "100", "--lowpass", "20", "--order", "2", "--highpass", "1", "--order", "3", "--notch", "30",
+              "--bandstop", "10:12", data=data)
+    want = data
+    for argv in (["--lowpass", "20", "--order", "2"], ["--order", "2", "--highpass", "1"], ["--notch", "30"],
+                 ["--bandstop", "10:12", "--order", "3"]):
+        want = psa("psa-filter", "--rate", "100", *argv, data=want)
+    check(got == want, "--order")
+
+
+def gaps():
+    """Behind a longer gap than --max-gap all starts anew, as in a new stream; a heartbeat shows a gap too."""
+    x = golden["x"][:60]
+    recs = [{"fields": {"y": i, "x": v if i % 5 else None} if i % 2 else {"x": v if i % 5 else None, "y": i},
+             "timestamp_ns": T0 + i * 10000000 + (10**9 if i >= 31 else 0)} for i, v in enumerate(x)]
+    check(recs[30]["fields"]["x"] is None, "the last record before the gap waits")
+    argv = ["psa-filter", "--rate", "100", "--fill", "linear", "--lowpass", "10", "--ewma", "0.5", "--max-gap", "500ms", "--stats"]
+    got = psa(*argv, data=lines(recs))
+    check('"noted":{"filled":' in psa.err and '"gap":1' in psa.err, psa.err)
+    check(got == psa(*argv, data=lines(recs[:31])) + psa(*argv, data=lines(recs[31:])), "a gap is no new start")
+    beat = b'{"psa":{"heartbeat":%d}}\n'
+    for late, before in ((400000000, False), (600000000, True)):
+        word = beat % (recs[30]["timestamp_ns"] + late)
+        out = psa(*argv, data=lines(recs[:31]) + word + lines(recs[31:])).splitlines()
+        check((out.index(word.strip()) == 31) == before, "a heartbeat after %d" % late)
+        check(len(out) == 61 and '"in":60,"passed":60' in psa.err and '"gap":1' in psa.err, psa.err)
+        check(out[:out.index(word.strip())] + out[out.index(word.strip()) + 1:] == got.splitlines(), "a heartbeat changed values")
+
+
+def mixed_blocks():
+    """Arrays are of one length; numbers beside them pass; without a rate no times."""
+    argv = ["psa-filter", "--rate", "100", "--lowpass", "10", "--stats"]
+    out = psa(*argv, data=lines([{"fields": {"x": [1, 2], "y": [1]}}, {"fields": {"x": [], "y": [1]}}, {"fields": {"x": [], "y": []}}]))
+    check(len(records(out)) == 1 and '"rejected":{"blocks":2}' in psa.err, psa.err)
+    check("the arrays differ in length; rejected" in psa.err, psa.err)
+    out = psa(*argv, data=b'{"fields":{"x":[1,2],"y":1.50,"z":null}}\n{"fields":{"x":5,"y":2.50,"z":3}}\n')
+    check(b'"y":1.50,"z":null' in out, "beside an array: %r" % out)
+    close([records(out)[1]["fields"]["y"]], [2.5], 1e-12, "the number beside an array was filtered")
+    psa("psa-filter", "--ewma", "1s", "--stats", data=lines([{"fields": {"x": [1, 2]}, "timestamp_ns": T0}, {"fields": {"x": 1}}]))
+    check('"rejected":{"no_rate":1,"no_time":1}' in psa.err, psa.err)
+
+
+def kept_text():
+    """A value that an operation leaves as it is leaves with the text it came with."""
+    data = b'{"fields":{"a":1.50,"b":-0,"c":1e999,"d":0.10000000000000000555}}\n'
+    check(psa("psa-filter", "--clip", "-5:5", data=data) == data, "clip")
+    check(psa("psa-filter", "--fill", "hold", data=data) == data, "fill")
+    data = b'{"fields":{"a":[1.50, -0,1e999,null]}}\n'
+    check(psa("psa-filter", "--clip", "-5:5", data=data) == data, "clip a block")
+    check(psa("psa-filter", "--offset", "0", data=b'{"fields":{"a":-0}}\n') == b'{"fields":{"a":0}}\n', "-0 + 0")
+
+
+# Chains of every operation, for the promises about states and chunks.
+CHAINS = [
+    ["--lowpass", "10", "--highpass", "1", "--order", "3"], ["--bandpass", "2:20", "--bandstop", "9:11", "--start", "zero"],
+    ["--notch", "20:5", "--integrate", "1"], ["--ewma", "0.2", "--difference"], ["--ewma", "100ms", "--offset", "-1"],
+    ["--scale", "2", "--clip", "-1:3", "--suffix", "_f"], ["--magnitude", "*=m", "--lowpass", "5", "--fields", "m", "--rate", "100"],
+    ["--fill", "hold,3", "--lowpass", "10"], ["--fill", "linear", "--lowpass", "10", "--max-gap", "200ms"],
+    ["--fill", "linear,4", "--magnitude", "*=m", "--fill", "linear,2"], ["--lowpass", "10", "--fill", "linear", "--rate", "100"],
+    ["--median", "5"], ["--median", "6", "--centred"], ["--hampel", "7", "--lowpass", "10"], ["--hampel", "7,2", "--centred", "--fill", "linear"],
+    ["--detrend", "constant,20"], ["--detrend", "linear,20", "--median", "3", "--centred"],
+    ["--kalman", "level,0.1,1"], ["--kalman", "velocity,0.1,1", "--rate", "100"],
+    ["--resample", "40"], ["--resample", "40,linear"], ["--resample", "250,previous"], ["--resample", "20,mean", "--lowpass", "5"],
+    ["--hampel", "5", "--centred", "--resample", "50", "--median", "3", "--centred"], ["--decimate", "4"], ["--decimate", "3,fir"],
+    ["--fill", "linear", "--resample", "30,linear", "--resample", "60", "--decimate", "2"],
+]
+BLOCK_CHAINS = [["--zero-phase", "--lowpass", "10"], ["--zero-phase", "--highpass", "1", "--notch", "20"], ["--detrend", "linear"],
+                ["--detrend", "constant", "--decimate", "4", "--zero-phase"], ["--zero-phase", "--decimate", "2,fir", "--lowpass", "5"]]
+
+
+def stream(blocks):
+    """Two streams of 100 and 80 Hz with holes, a jump in time, heartbeats."""
+    rng = random.Random(7)
+    out = []
+    t = {"a": T0, "b": T0 + 3}
+    for i in range(60 if blocks else 400):
+        k = rng.choice("ab")
+        step = 10000000 if k == "a" else 12500000
+
+        def value():
+            return None if rng.random() < 0.06 else round(rng.gauss(0, 1) + (20 if rng.random() < 0.03 else 0), 4)
+        n = rng.randrange(5, 60)
+        f = {"x": [value() for _ in range(n)], "y": [value() for _ in range(n)]} if blocks else {"x": value(), "y": value()}
+        if rng.random() < 0.05:
+            del f["y"]
+        r = {"sensor_id": k, "fields": f, "timestamp_ns": t[k], "i": i}
+        if blocks:
+            r["rate_hz"] = 1e9 / step
+        t[k] += step * (n if blocks else 1)
+        if i in (21, 150, 303):
+            t[k] += 300000000
+        out += lines([r]).splitlines(True)
+        if i % 29 == 5:
+            out.append(b'{"psa":{"heartbeat":%d}}\n' % min(t.values()))
+    return out
+
+
+def every_chain():
+    for chain in CHAINS:
+        yield chain, stream(False)
+        yield chain, stream(True)
+    for chain in BLOCK_CHAINS:
+        yield chain, stream(True)
+
+
+def states():
+    """A stream that is cut anywhere and resumed gives the bytes of the uncut one; what is said in --stats adds up."""
+    folder = tempfile.mkdtemp(dir=os.environ.get("BATS_TEST_TMPDIR"))
+    for number, (chain, data) in enumerate(every_chain()):
+        whole = os.path.join(folder, "whole-%d" % number)
+        want = psa("psa-filter", *chain, "--state", whole, "--stats", data=b"".join(data))
+        adds_up(chain, len(data) - sum(b"heartbeat" in line for line in data))
+        for at in (1, 9, 17, len(data) // 2, len(data) - 3):
+            state = os.path.join(folder, "cut")
+            got = b""
+            for part in (data[:at], data[at:at + 1], data[at + 1:]):
+                got += psa("psa-filter", *chain, "--state", state, data=b"".join(part))
+            check(got == want, "%s cut at %d differs" % (" ".join(chain), at))
+            check(open(state).read() == open(whole).read(), "%s cut at %d: another state" % (" ".join(chain), at))
+            os.remove(state)
+
+
+def adds_up(chain, n):
+    [line] = [json.loads(l) for l in psa.err.splitlines() if l.startswith('{"psa_stats"')]
+    check(line["in"] == n == line["passed"] + line["absorbed"] + sum(line["dropped"].values()) + sum(line["rejected"].values()),
+          "%s: %r does not add up to %d" % (" ".join(chain), line, n))
+    return line
+
+
+def whole_streams():
+    """Nothing is left at the end, order holds within each stream, and fused equals piped."""
+    for chain, data in every_chain():
+        data = b"".join(data)
+        out = psa("psa-filter", *chain, "--stats", data=data)
+        got = [r for r in records(out) if "psa" not in r]
+        n = sum(b"heartbeat" not in line for line in data.splitlines())
+        stats = adds_up(chain, n)
+        resampled = "--resample" in chain or "--decimate" in chain
+        check(stats["emitted" if resampled else "passed"] == len(got) and not stats["rejected"], "%s: %r" % (chain, stats))
+        check(resampled or (stats["passed"] == n and not stats["absorbed"]), "%s: %r" % (chain, stats))
+        for k in "ab":
+            times = [r["timestamp_ns"] for r in got if r["sensor_id"] == k]
+            check(times == sorted(times), "%s: the order of %s" % (chain, k))
+            if not resampled:
+                numbers = [r["i"] for r in got if r["sensor_id"] == k]
+                check(numbers == sorted(set(numbers)), "%s: the records of %s" % (chain, k))
+        second = ["--lowpass", "3", "--order", "1"]
+        fused = psa("psa-run", " ".join(["psa-filter", *("'%s'" % w for w in chain), "|", "psa-filter", *second]), data=data)
+        check(fused == psa("psa-filter", *second, data=out), "%s: fused differs from piped" % chain)
+
+
+def chunks():
+    """However the input is cut into reads, the bytes are the same."""
+    for chain, data in every_chain():
+        data = b"".join(data)[:30000].rsplit(b"\n", 1)[0] + b"\n"
+        want = psa("psa-filter", *chain, data=data)
+        for size in (1 if len(data) < 9000 else 61, 4099):
+            done = subprocess.Popen([os.path.join(BIN, "psa-filter"), *chain], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                    stderr=subprocess.DEVNULL)
+            parts = []
+            reader = threading.Thread(target=lambda: parts.append(done.stdout.read()))
+            reader.start()
+            for at in range(0, len(data), size):
+                done.stdin.write(data[at:at + size])
+                done.stdin.flush()
+            done.stdin.close()
+            reader.join()
+            check(done.wait() == 0 and parts[0] == want, "%s by %d bytes differs" % (" ".join(chain), size))
+
+
 main({"readings": lambda: every_case(readings), "block": lambda: every_case(blocks([N])),
       "blocks": lambda: every_case(blocks([1, 7, 32, 40, 80])), "overlapping": overlapping, "rates": rates,
-      "measured": measured_median, "told_late": told_late, "keys": keys, "nulls": nulls, "cascade": cascade})
+      "measured": measured_median, "told_late": told_late, "keys": keys, "nulls": nulls, "cascade": cascade,
+      "zero_phase": zero_phase, "notch": notch, "integrate": integrate, "ewma": ewma, "simple": simple, "fill": fill,
+      "magnitude": magnitude, "suffix": suffix, "places": places, "gaps": gaps, "mixed_blocks": mixed_blocks,
+      "kept_text": kept_text, "states": states, "whole_streams": whole_streams, "chunks": chunks})

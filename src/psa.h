@@ -178,6 +178,8 @@ struct psa_stage {
     int (*load)(struct psa_node *node, struct psa_json *in, struct psa_error *error);
     /* Optional, where there are others than the slots: how many keys it remembers, for --stats. */
     size_t (*keys)(const struct psa_node *node);
+    /* Optional, with a PSA_OPT_ASK option 'l': the text that the program prints for --list. */
+    void (*list)(struct psa_buf *out);
 };
 
 #endif

@@ -484,9 +484,13 @@ int psa_reject_held(struct psa_node *node, struct psa_record *record, const char
 
 void psa_lose_held(struct psa_node *node, size_t n, const char *reason)
 {
-    for (; n && node->stats.absorbed; n--) {
-        node->stats.absorbed--;
-        psa_count(&node->stats.dropped, reason, 1);
+    for (; node && n; node = node->holder) {
+        size_t here = n < node->stats.absorbed ? n : (size_t)node->stats.absorbed;
+
+        if (!here) continue;
+        node->stats.absorbed -= here;
+        psa_count(&node->stats.dropped, reason, here);
+        n -= here;
     }
 }
 

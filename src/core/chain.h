@@ -50,6 +50,7 @@ struct psa_node {
     const struct psa_world *world;
     struct psa_stats stats;
     const char *name;        /* that messages speak with: the stage's, or of the stage that holds it inside */
+    struct psa_node *holder; /* the node of the stage that holds it inside and takes its counts; NULL: none */
     const char *source;      /* where its lines come from, for messages: "stdin" or a file's name */
     uint64_t line;           /* number of the input line at hand, counted from 1 */
     struct psa_buf key;      /* scratch of psa_node_key */

@@ -103,32 +103,38 @@ static bool is_number(struct psa_str text)
 
 /* ---- values, for both paths ---------------------------------------------------------------------------------------- */
 
-static bool keep_sample(struct psa_decoder *decoder, double value)
+/* Room for as many more samples as psa_number_row takes at once. */
+static bool make_room(struct psa_decoder *decoder)
 {
-    if (decoder->n_sample == decoder->cap_sample) {
-        size_t cap = decoder->cap_sample ? decoder->cap_sample * 2 : 256;
-        double *grown = realloc(decoder->sample, cap * sizeof *grown);
+    size_t cap = decoder->cap_sample ? decoder->cap_sample * 2 : 256;
+    double *grown;
 
-        if (!grown) {
-            decoder->no_memory = true;
-            return false;
-        }
-        decoder->sample = grown;
-        decoder->cap_sample = cap;
+    if (decoder->cap_sample - decoder->n_sample >= PSA_NUMBER_ROW) return true;
+    grown = realloc(decoder->sample, cap * sizeof *grown);
+    if (!grown) {
+        decoder->no_memory = true;
+        return false;
     }
-    decoder->sample[decoder->n_sample++] = value;
+    decoder->sample = grown;
+    decoder->cap_sample = cap;
     return true;
 }
 
 /* An array of numbers and nulls at p, its values appended to decoder->sample. NULL when it is anything else. */
 static const char *number_array(struct psa_decoder *decoder, const char *p, const char *end)
 {
+    size_t row;
     bool finite;
     double value;
 
     p = psa_json_space(p + 1, end);
     if (p < end && *p == ']') return p + 1;
     for (;;) {
+        if (!make_room(decoder)) return NULL;
+        p = psa_number_row(p, end, decoder->sample + decoder->n_sample, decoder->cap_sample - decoder->n_sample, &row);
+        decoder->n_sample += row;
+        if (row && p < end && (unsigned char)*p <= ' ') p = psa_json_space(p, end);
+        if (!make_room(decoder)) return NULL;
         if (end - p >= 4 && memcmp(p, "null", 4) == 0) {
             value = NAN;
             p += 4;
@@ -137,7 +143,7 @@ static const char *number_array(struct psa_decoder *decoder, const char *p, cons
             if (!p) return NULL;
             if (!finite) value = NAN;
         }
-        if (!keep_sample(decoder, value)) return NULL;
+        decoder->sample[decoder->n_sample++] = value;
         if (p < end && *p == ',') {
             p++;
             if (p < end && (unsigned char)*p <= ' ') p = psa_json_space(p, end);

@@ -30,6 +30,16 @@ size_t psa_int_format(int64_t value, char out[PSA_NUMBER_MAX]);
  */
 const char *psa_number_scan(const char *p, const char *end, double *value, bool *finite);
 
+/* Room that psa_number_row needs to read anything. */
+#define PSA_NUMBER_ROW 32
+
+/*
+ * The numbers of an array that starts at p, each with a comma behind it and no space between, as far as they are short and
+ * plain (-1.25, 7) and there is room for them: into value[*n], *n <= room. Returns where the next value starts, of which
+ * nothing is known: psa_number_scan says what it is. *n may be 0 of any text, and is on processors without the means.
+ */
+const char *psa_number_row(const char *p, const char *end, double *value, size_t room, size_t *n);
+
 /* Read all of [p, end) as an int64 in JSON's grammar for integers (`-?(0|[1-9][0-9]*)`): false otherwise, or on
  * overflow. */
 bool psa_int_parse(const char *p, const char *end, int64_t *value);

@@ -91,12 +91,16 @@ int psa_parse_size(const char *text, const char *what, int64_t *bytes, struct ps
 int psa_parse_span(const char *text, const char *what, struct psa_span *span, struct psa_error *error)
 {
     double value;
+    bool bare;
 
     span->by_count = psa_int_parse(text, text + strlen(text), &span->value);
     if (!span->by_count) {
-        if (!parse_quantity(text, duration_units, &value, NULL) || !fits_int64(value))
+        if (!parse_quantity(text, duration_units, &value, &bare) || !fits_int64(value))
             return psa_fail(error, PSA_EXIT_PERMANENT,
                             "%s: '%s' is neither a count like 100 nor a duration like 250ms or 1s", what, text);
+        if (bare && value > 0) /* beside 2, which is a count, 2.5 must not be seconds */
+            return psa_fail(error, PSA_EXIT_PERMANENT, "%s: '%s' is no whole number; for seconds write %ss", what, text,
+                            text);
         span->value = (int64_t)(value + 0.5);
     }
     if (span->value <= 0) return psa_fail(error, PSA_EXIT_PERMANENT, "%s: '%s' must be above zero", what, text);
@@ -231,11 +235,45 @@ static void note(struct psa_buf *canonical, const struct psa_option *option, con
     }
 }
 
-static bool is_used(const struct merged *merged, const bool *used, const char *name)
+/* Is a name one of `names`, which stand there with | between them? */
+static bool is_among(const char *names, const char *name)
+{
+    size_t n = strlen(name);
+
+    for (; *names; names += strspn(names, "|")) {
+        size_t length = strcspn(names, "|");
+
+        if (length == n && memcmp(names, name, n) == 0) return true;
+        names += length;
+    }
+    return false;
+}
+
+/* Was one of `names` given? */
+static bool is_used(const struct merged *merged, const bool *used, const char *names)
 {
     for (size_t i = 0; i < merged->n; i++)
-        if (used[i] && strcmp(merged->option[i]->name, name) == 0) return true;
+        if (used[i] && is_among(names, merged->option[i]->name)) return true;
     return false;
+}
+
+/* Of the options of which one is needed, those that this program has are named. */
+static int fail_needs(const struct merged *merged, const struct psa_option *option, struct psa_error *error)
+{
+    struct psa_buf needs = { 0 };
+    int status;
+
+    for (size_t i = 0; i < merged->n; i++) {
+        const struct psa_option *other = merged->option[i];
+
+        if (!is_among(option->needs, other->name)) continue;
+        psa_buf_puts(&needs, needs.n ? " or --" : "--");
+        psa_buf_puts(&needs, other->name);
+    }
+    status = psa_fail(error, PSA_EXIT_PERMANENT, "--%s means nothing without %.*s", option->name, (int)needs.n,
+                      needs.p ? needs.p : "");
+    psa_buf_free(&needs);
+    return status;
 }
 
 /* Options that mean nothing beside the others given are refused: they would be ignored. */
@@ -245,8 +283,7 @@ static int check_company(const struct merged *merged, const bool *used, struct p
         const struct psa_option *option = merged->option[i];
 
         if (!used[i]) continue;
-        if (option->needs && !is_used(merged, used, option->needs))
-            return psa_fail(error, PSA_EXIT_PERMANENT, "--%s means nothing without --%s", option->name, option->needs);
+        if (option->needs && !is_used(merged, used, option->needs)) return fail_needs(merged, option, error);
         if (option->not_with && is_used(merged, used, option->not_with))
             return psa_fail(error, PSA_EXIT_PERMANENT, "--%s means nothing beside --%s", option->name,
                             option->not_with);
@@ -293,6 +330,10 @@ int psa_options_parse(const struct psa_option_set *set, size_t n_set, int argc, 
         if (found == '?' || found == ':') return fail_usage(argv, found, error);
         i = option_at(&merged, found);
         if (i == PSA_NO_INDEX) return fail_usage(argv, found, error);
+        if (merged.option[i]->type == PSA_OPT_ASK) {
+            *asked = merged.option[i]->asks;
+            return 0;
+        }
         if (store(merged.option[i], merged.config[i], optarg, error) != 0) return -1;
         used[i] = true;
         given[i] = optarg;

@@ -17,8 +17,9 @@ enum psa_option_type {
     PSA_OPT_DURATION, /* int64_t nanoseconds: 250ms, 1.5s, 5m, 2h, 1d; a bare number means seconds; in [min, max] ns */
     PSA_OPT_RATE,     /* double Hz: 10, 10Hz, 1.5kHz; in [min, max] */
     PSA_OPT_SIZE,     /* int64_t bytes: 512, 64KiB, 1MiB, 2GiB, 1kB, 1MB; in [min, max] */
-    PSA_OPT_SPAN,     /* struct psa_span: 100 is a count, 1s a duration */
-    PSA_OPT_CALL      /* take() is called at each use, in the order given */
+    PSA_OPT_SPAN,     /* struct psa_span: 100 is a count, 1s a duration; 1.5 is neither */
+    PSA_OPT_CALL,     /* take() is called at each use, in the order given */
+    PSA_OPT_ASK       /* a question like --help: parsing stops, and the caller answers it and exits */
 };
 
 struct psa_span {
@@ -37,9 +38,11 @@ struct psa_option {
     double min, max;     /* limits, ignored when both are 0 */
     /* PSA_OPT_CALL: value is NULL for one without metavar. -1 with *error set refuses it. */
     int (*take)(void *config, const struct psa_option *option, const char *value, struct psa_error *error);
-    const char *needs;    /* name of an option without which this one means nothing; NULL: none */
+    const char *
+        needs; /* name of an option without which it means nothing, or several, a|b: any of them that the program has */
     const char *not_with; /* name of an option beside which it means nothing; NULL: none */
     bool free_of_state;   /* does not change what a saved state means; state files ignore it */
+    char asks;            /* PSA_OPT_ASK: what *asked becomes */
 };
 
 /* A table and the struct that its offsets lie in. */
@@ -53,7 +56,8 @@ int psa_options_default(const struct psa_option_set *set, size_t n_set, struct p
 
 /*
  * Apply defaults, then parse. argv is permuted so that operands come last; *operand is the index of the first. --help
- * and --version are handled by the caller: *asked becomes 'h' or 'V' and parsing stops. `canonical` (may be NULL)
+ * and --version are handled by the caller: *asked becomes 'h' or 'V' (or what a PSA_OPT_ASK asks) and parsing stops.
+ * `canonical` (may be NULL)
  * receives a text of every option that gives state its meaning, with the values in force.
  */
 int psa_options_parse(const struct psa_option_set *set, size_t n_set, int argc, char **argv, int *operand, char *asked,

@@ -23,8 +23,10 @@
 #include "io/signals.h"
 #include "io/writer.h"
 
-/* Files that a stage reads whole: models and states. */
-enum { WHOLE_FILE_MAX = 1 << 30 };
+enum {
+    WHOLE_FILE_MAX = 1 << 30, /* files that a stage reads whole: models and states */
+    STATS_ROOM = 4096         /* bytes of a line of --stats, usually */
+};
 
 const struct psa_option psa_flat_option_table[] = {
     { .name = "flat",
@@ -165,6 +167,7 @@ static int print_stats(struct run *run, bool asked, struct psa_error *error)
     struct psa_buf text = { 0 };
     int status = 0;
 
+    (void)psa_buf_room(&text, STATS_ROOM); /* so that counts of more digits do not look like a leak */
     for (size_t i = 0; i < run->n_node && status == 0; i++) {
         const struct psa_node *node = &run->node[i];
 
@@ -348,10 +351,20 @@ int psa_chain_run(const char *name, struct psa_node *node, size_t n, const struc
     return status;
 }
 
+/* Close the writer of a text that was asked for; the exit status. */
+static int end_text(struct psa_writer *out, const char *name)
+{
+    struct psa_error error = { 0 };
+
+    if (psa_writer_close(out, &error) == 0) return PSA_EXIT_OK;
+    if (error.status == PSA_BROKEN_PIPE) psa_exit_broken_pipe();
+    psa_report_error(name, &error);
+    return error.status;
+}
+
 int psa_print_help(char asked, const struct psa_option_set *set, size_t n_set, const char *name, const char *usage,
                    const char *summary)
 {
-    struct psa_error error = { 0 };
     struct psa_writer out;
 
     psa_writer_init(&out, STDOUT_FILENO, "stdout");
@@ -361,10 +374,17 @@ int psa_print_help(char asked, const struct psa_option_set *set, size_t n_set, c
         psa_buf_puts(&out.buf, name);
         psa_buf_puts(&out.buf, " (psa) " PSA_VERSION "\n");
     }
-    if (psa_writer_close(&out, &error) == 0) return PSA_EXIT_OK;
-    if (error.status == PSA_BROKEN_PIPE) psa_exit_broken_pipe();
-    psa_report_error(name, &error);
-    return error.status;
+    return end_text(&out, name);
+}
+
+/* Answer --list. */
+static int print_list(const struct psa_stage *stage)
+{
+    struct psa_writer out;
+
+    psa_writer_init(&out, STDOUT_FILENO, "stdout");
+    stage->list(&out.buf);
+    return end_text(&out, stage->name);
 }
 
 int psa_filter_main(const struct psa_stage *stage, int argc, char **argv)
@@ -380,6 +400,11 @@ int psa_filter_main(const struct psa_stage *stage, int argc, char **argv)
         psa_report_error(stage->name, &error);
         psa_node_close(&node);
         return error.status;
+    }
+    if (asked == 'l') {
+        status = print_list(stage);
+        psa_node_close(&node);
+        return status;
     }
     if (asked) {
         struct psa_option_set set[] = { { stage->options, NULL }, { psa_node_option_table, NULL }, extra[0], extra[1] };

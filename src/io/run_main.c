@@ -84,7 +84,9 @@ static int parse_node(struct psa_node *node, int n_word, char **word, struct psa
                         word[0]);
     if (psa_node_parse(node, stage, n_word, word, NULL, 0, &operand, &asked, &inner) != 0)
         return psa_fail(error, inner.status, "%s: %s", word[0], inner.text);
-    if (asked) return psa_fail(error, PSA_EXIT_PERMANENT, "ask %s itself for its --help or --version", word[0]);
+    if (asked)
+        return psa_fail(error, PSA_EXIT_PERMANENT, "ask %s itself for its %s", word[0],
+                        asked == 'l' ? "--list" : "--help or --version");
     if (operand < n_word)
         return psa_fail(error, PSA_EXIT_PERMANENT,
                         "%s: '%s': name files behind the pipeline, psa-run PIPELINE FILE ...", word[0], word[operand]);

@@ -74,6 +74,29 @@ static void check_text(const uint8_t *bytes, size_t n)
     free(ended);
 }
 
+/* What is read as a row of numbers is what scanning one number after the other gives. */
+static void check_row(const uint8_t *bytes, size_t n)
+{
+    enum { ROOM = PSA_NUMBER_ROW + 7 };
+    double row[ROOM], value;
+    size_t n_row = 0;
+    char *exact = malloc(n ? n : 1);
+    const char *p = exact, *behind;
+    bool finite;
+
+    check(exact != NULL);
+    if (n) memcpy(exact, bytes, n);
+    behind = psa_number_row(exact, exact + n, row, ROOM, &n_row);
+    check(n_row <= ROOM);
+    for (size_t i = 0; i < n_row; i++) {
+        p = psa_number_scan(p, exact + n, &value, &finite);
+        check(p && finite && p < exact + n && *p == ',' && memcmp(&value, &row[i], sizeof value) == 0);
+        p++;
+    }
+    check(behind == p);
+    free(exact);
+}
+
 static void check_bits(const uint8_t *bytes)
 {
     char text[PSA_NUMBER_MAX];
@@ -98,6 +121,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 {
     check_text(bytes, n);
+    check_row(bytes, n);
     if (n >= sizeof(double)) check_bits(bytes);
     return 0;
 }

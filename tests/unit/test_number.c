@@ -336,6 +336,85 @@ static void scanning_stops_where_the_number_ends(void **state)
     }
 }
 
+/* One value of an array: mostly a number, short or long, sometimes none. */
+static size_t put_value(char *out)
+{
+    static const char *const odd[] = { "null",
+                                       "",
+                                       "-",
+                                       "01",
+                                       "-01",
+                                       "1.",
+                                       ".5",
+                                       "1e5",
+                                       "1.5E-3",
+                                       "+1",
+                                       "--1",
+                                       "1.2.3",
+                                       " 1",
+                                       "1 ",
+                                       "-0",
+                                       "0.0",
+                                       "12345678",
+                                       "1234567.12345678",
+                                       "0.123456789",
+                                       "]",
+                                       "a",
+                                       "1/2",
+                                       "1:2",
+                                       "99999999999999999999",
+                                       "-1234567.12345678",
+                                       "0.00000001" };
+    int kind = rand() % 40;
+
+    if (kind < 26) return (size_t)sprintf(out, "%.*g", 1 + rand() % 9, (rand() - RAND_MAX / 2) / 1e8);
+    if (kind < 36) return (size_t)sprintf(out, "%d", rand() % 100000 - 50000);
+    return (size_t)sprintf(out, "%s", odd[(size_t)rand() % (sizeof odd / sizeof *odd)]);
+}
+
+/* A row of numbers is what scanning one after the other gives, wherever the text ends and however little room there is. */
+static void rows_are_what_scanning_gives(void **state)
+{
+    double row[200], value;
+    size_t taken = 0, all = 0;
+    bool finite;
+
+    (void)state;
+    srand(7);
+    for (int round = 0; round < 20000; round++) {
+        char text[4000];
+        size_t n = 0, n_row = 0, room = (size_t)(rand() % 200), values = (size_t)(rand() % 150);
+        const char *p, *behind;
+        char *exact;
+
+        for (size_t i = 0; i < values; i++) {
+            n += put_value(text + n);
+            text[n++] = ',';
+        }
+        n = n && rand() % 2 ? (size_t)rand() % n : n;
+        exact = malloc(n + 1);
+        memcpy(exact, text, n);
+        exact = realloc(exact, n ? n : 1); /* a byte read behind the end is one too many */
+        p = exact;
+        behind = psa_number_row(exact, exact + n, row, room, &n_row);
+        assert_true(n_row <= room);
+        for (size_t i = 0; i < n_row; i++) {
+            p = psa_number_scan(p, exact + n, &value, &finite);
+            assert_true(p && finite && p < exact + n && *p == ',');
+            assert_memory_equal(&value, &row[i], sizeof value);
+            p++;
+        }
+        assert_ptr_equal(behind, p);
+        taken += n_row;
+        all += values;
+        free(exact);
+    }
+    /* Where the processor has the means, a good part is read so: an odd value ends a row. */
+#ifdef __x86_64__
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2")) assert_true(taken > all / 20);
+#endif
+}
+
 static void parsing_takes_the_whole_text(void **state)
 {
     static const char good[] = "-2.5e1", large[] = "1e999";
@@ -380,6 +459,7 @@ int main(void)
         cmocka_unit_test(scanning_rounds_as_strtod_does),
         cmocka_unit_test(scanning_handles_the_edges),
         cmocka_unit_test(scanning_stops_where_the_number_ends),
+        cmocka_unit_test(rows_are_what_scanning_gives),
         cmocka_unit_test(parsing_takes_the_whole_text),
         cmocka_unit_test(locale_changes_nothing),
     };

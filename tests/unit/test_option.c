@@ -41,6 +41,7 @@ static const struct psa_option table[] = {
     { "length", 'l', PSA_OPT_SPAN, AT(length), .metavar = "LENGTH", .initial = "1s", .help = "a count or a duration" },
     { "add", 0, PSA_OPT_CALL, .metavar = "WORD", .help = "add a word", .take = take },
     { "bang", 0, PSA_OPT_CALL, .help = "add a bang", .take = take },
+    { "list", 0, PSA_OPT_ASK, .help = "print a list", .asks = 'l' },
     { .type = PSA_OPT_END },
 };
 
@@ -178,6 +179,69 @@ static void mistakes_are_named(void **state)
     ASSERT_USAGE("--length", "--length", "0.1ns");
 }
 
+/* Like --help: what stands in front is parsed, what comes behind is not looked at. */
+static void questions_stop_parsing(void **state)
+{
+    (void)state;
+    assert_int_equal(PARSE("--count", "7", "--list", "--no-such-option"), 0);
+    assert_int_equal(asked, 'l');
+    assert_int_equal(config.count, 7);
+    assert_int_equal(PARSE("--count", "7"), 0);
+    assert_int_equal(asked, 0);
+}
+
+/* A bare 2 counts samples, so a bare 1.5 or 1e3 must not be seconds; what was probably meant is offered. */
+static void spans_without_unit_are_whole_numbers(void **state)
+{
+    struct psa_span span;
+
+    (void)state;
+    ASSERT_USAGE("write 1.5s", "--length", "1.5");
+    ASSERT_USAGE("write 1e3s", "--length", "1e3");
+    ASSERT_USAGE("write 0.25s", "--length", "0.25");
+    ASSERT_USAGE("above zero", "--length", "-1.5");
+    assert_int_equal(psa_parse_span("1.5s", "--x", &span, &error), 0);
+    assert_false(span.by_count);
+    assert_int_equal(span.value, 1500000000);
+    assert_int_equal(psa_parse_span("2", "--x", &span, &error), 0);
+    assert_true(span.by_count);
+    assert_int_equal(span.value, 2);
+}
+
+/* An option that would be ignored is refused. */
+static void company_is_checked(void **state)
+{
+    static const struct psa_option apart[] = {
+        { "length", 0, PSA_OPT_FLAG, AT(verbose), .help = "a" },
+        { "session", 0, PSA_OPT_FLAG, AT(verbose), .help = "b", .not_with = "length" },
+        { "stride", 0, PSA_OPT_FLAG, AT(verbose), .help = "c", .needs = "length" },
+        { "most", 0, PSA_OPT_FLAG, AT(verbose), .help = "d", .needs = "length|session|absent" },
+        { .type = PSA_OPT_END },
+    };
+    static const struct {
+        const char *argument[2], *refused;
+    } cases[] = {
+        { { "--length", "--stride" }, NULL },
+        { { "--length", "--most" }, NULL },
+        { { "--most", "--session" }, NULL },
+        { { "--session", "--length" }, "--session means nothing beside --length" },
+        { { "--session", "--stride" }, "--stride means nothing without --length" },
+        { { "--stride", "--most" }, "--stride means nothing without --length" },
+        { { "--most", NULL }, "--most means nothing without --length or --session" },
+    };
+    struct psa_option_set set = { apart, &config };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *argv[] = { "psa-test", (char *)cases[i].argument[0], (char *)cases[i].argument[1], NULL };
+        int argc = argv[2] ? 3 : 2;
+        int status = psa_options_parse(&set, 1, argc, argv, &operand, &asked, NULL, &error);
+
+        assert_int_equal(status, cases[i].refused ? -1 : 0);
+        if (cases[i].refused) assert_string_equal(error.text, cases[i].refused);
+    }
+}
+
 static void units_multiply(void **state)
 {
     static const struct {
@@ -270,6 +334,9 @@ int main(void)
         cmocka_unit_test(help_and_version_are_asked),
         cmocka_unit_test(calls_come_in_order),
         cmocka_unit_test(mistakes_are_named),
+        cmocka_unit_test(spans_without_unit_are_whole_numbers),
+        cmocka_unit_test(questions_stop_parsing),
+        cmocka_unit_test(company_is_checked),
         cmocka_unit_test(units_multiply),
         cmocka_unit_test(canonical_text_tells_configurations_apart),
         cmocka_unit_test(help_shows_every_option),

@@ -96,6 +96,36 @@ void psa_sort(double *x, size_t n)
     sort_depth(x, n, depth);
 }
 
+/* Put into x[at] what a sort would: nothing before it is greater, nothing behind it less. */
+static void select_nth(double *x, size_t n, size_t at)
+{
+    int depth = 0;
+    for (size_t left = n; left > 1; left /= 2) depth += 2;
+    while (n > SHORT_RUN && depth-- > 0) {
+        size_t m = partition(x, n);
+        if (at < m) {
+            n = m;
+        } else {
+            x += m;
+            n -= m;
+            at -= m;
+        }
+    }
+    if (n > SHORT_RUN) heap_sort(x, n);
+    else insert_sort(x, n);
+}
+
+double psa_median(double *x, size_t n)
+{
+    if (n == 0) return NAN;
+    select_nth(x, n, n / 2);
+    if (n % 2) return x[n / 2];
+    double below = x[0];
+    for (size_t i = 1; i < n / 2; i++)
+        if (below < x[i]) below = x[i];
+    return (below + x[n / 2]) / 2;
+}
+
 double psa_quantile_sorted(const double *sorted, size_t n, double q)
 {
     if (n == 0 || isnan(q)) return NAN;

@@ -2,8 +2,10 @@
  * window.c - psa-window: readings (or blocks) to windows of consecutive samples, each field an array.
  *
  * Per key the samples lie in rows, one a field, that slide through their storage: a window is a pointer into each row.
- * A time window [start, start + length) starts at the key's first record and then every stride; it is complete when a
- * record or a heartbeat at or past its end comes. A count window is complete with its last sample.
+ * A time window [start, start + length) starts at the key's first record, or at the whole multiple of the stride that is
+ * the start of the first window to hold it, and then every stride; it is complete when a record or a heartbeat at or past
+ * its end comes. A count window is complete with its last sample, a session when a record or a heartbeat comes later
+ * behind its last sample than samples of one session do.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -11,6 +13,8 @@
 
 #include "core/error.h"
 #include "core/record.h"
+#include "dsp/moments.h"
+#include "dsp/quantile.h"
 #include "stage/labels.h"
 #include "stage/slot.h"
 #include "stage/stages.h"
@@ -31,12 +35,15 @@ struct window_slot {
     struct psa_field **field; /* [schema.n] of the record at hand */
     double *row;              /* [schema.n][cap] */
     int64_t *time_ns;         /* [cap] */
+    bool *begins;             /* [cap] is it the first sample held of its record? */
     size_t cap, begin, end;   /* samples held: [begin, end) */
     uint64_t first;           /* number of the sample at begin */
-    int64_t start_ns;         /* of the oldest window that is not written yet */
+    uint64_t unwritten;       /* number of the first sample that is in no window yet */
+    int64_t start_ns;         /* of the oldest window of time that is not written yet */
     uint64_t skip;            /* count windows with a stride above their length: samples still to leave out */
     bool open;                /* start_ns and last_ns are set */
     int64_t last_ns;          /* of the newest sample, held or not */
+    bool continued;           /* the session at hand was cut: its beginning is written */
     uint64_t seq;
     double rate_hz;             /* that the records carry, 0: none */
     struct psa_record envelope; /* the newest record without its fields */
@@ -49,70 +56,75 @@ struct window {
     struct psa_buf text;
     struct psa_str *label;
     size_t cap_label;
+    double *interval; /* of one window, with --intervals */
+    size_t cap_interval;
+};
+
+/* The n oldest samples of a key, about to be written. */
+struct slice {
+    size_t n;
+    int64_t start_ns, end_ns;
+    bool partial, cut;
 };
 
 /* ---- options ------------------------------------------------------------------------------------------------------------- */
 
-static const struct psa_option options[] = {
-    { .name = "length",
-      .type = PSA_OPT_SPAN,
-      .offset = offsetof(struct psa_window_config, length),
-      .metavar = "SPAN",
-      .help = "length of a window: a duration (1s) or a number of samples (100)" },
-    { .name = "stride",
-      .type = PSA_OPT_SPAN,
-      .offset = offsetof(struct psa_window_config, stride),
-      .metavar = "SPAN",
-      .help = "from one window's start to the next one's, in the same kind of unit; without it the length" },
-    { .name = "max-gap",
-      .type = PSA_OPT_DURATION,
-      .offset = offsetof(struct psa_window_config, max_gap_ns),
-      .metavar = "TIME",
-      .initial = "0",
-      .min = 0,
-      .max = 9e18,
-      .help = "a longer time between two samples starts the windows anew; 0: no gap does" },
-    { .name = "partial",
-      .type = PSA_OPT_FLAG,
-      .offset = offsetof(struct psa_window_config, partial),
-      .help = "write what is left of a window at a gap and at the end" },
-    { .name = "max-samples",
-      .type = PSA_OPT_COUNT,
-      .offset = offsetof(struct psa_window_config, max_samples),
-      .metavar = "N",
-      .initial = "100000",
-      .min = 1,
-      .max = 100000000,
-      .help = "samples held for one key; beyond it the oldest are left out" },
-    { .type = PSA_OPT_END },
-};
+static const struct psa_option options[] = { PSA_WINDOW_OPTIONS(
+    0, "length of a window: a duration (1s) or a number of samples (100)"){ .type = PSA_OPT_END } };
 
 int psa_window_check(struct psa_window_config *config, struct psa_error *error)
 {
-    if (!config->length.value)
+    if (!psa_window_is_asked(config))
         return psa_fail(error, PSA_EXIT_PERMANENT,
-                        "no window named; give --length, such as --length 1s or --length 100");
+                        "no window named; give --length, such as --length 1s or --length 100, or --session 10s");
+    config->epoch = strcmp(config->align, "epoch") == 0;
+    if (!config->epoch && strcmp(config->align, "first") != 0)
+        return psa_fail(error, PSA_EXIT_PERMANENT, "--align: '%s' is neither first nor epoch", config->align);
+    if (config->session_ns) return 0;
     if (!config->stride.value) config->stride = config->length;
     if (config->stride.by_count != config->length.by_count)
         return psa_fail(error, PSA_EXIT_PERMANENT, "--length and --stride must both be durations or both be counts");
+    if (config->epoch && config->length.by_count)
+        return psa_fail(
+            error, PSA_EXIT_PERMANENT,
+            "--align epoch needs windows of time, such as --length 1s; --length %lld is a number of samples",
+            (long long)config->length.value);
     if (config->length.by_count && config->length.value > config->max_samples)
         return psa_fail(error, PSA_EXIT_PERMANENT, "--length %lld is above --max-samples %lld",
                         (long long)config->length.value, (long long)config->max_samples);
     return 0;
 }
 
+/* Are the windows slices of time, [start, start + length)? Not counts, not sessions. */
+static bool by_time(const struct psa_window_config *config)
+{
+    return !config->length.by_count && !config->session_ns;
+}
+
 /* ---- slots ---------------------------------------------------------------------------------------------------------------- */
+
+/* How many records that this run counted are in no window so far: all their samples are held and unwritten. */
+static size_t unwritten_records(const struct window_slot *slot)
+{
+    uint64_t from = slot->unwritten > slot->first ? slot->unwritten - slot->first : 0;
+    size_t n = 0;
+
+    for (uint64_t i = slot->begin + from; i < slot->end; i++) n += slot->begins[i];
+    return n;
+}
 
 static void drop_slot(struct psa_slot *base)
 {
     struct window_slot *slot = (struct window_slot *)base;
 
+    if (slot->end > slot->begin) psa_lose_held(slot->slot.owner, unwritten_records(slot), "evicted");
     for (size_t i = 0; i < slot->n_run; i++) free((char *)slot->run[i].text.p);
     free(slot->run);
     free(slot->key);
     free(slot->field);
     free(slot->row);
     free(slot->time_ns);
+    free(slot->begins);
     psa_record_free(&slot->envelope);
     psa_schema_free(&slot->schema);
 }
@@ -123,19 +135,24 @@ static bool resize(struct window_slot *slot, size_t cap)
     size_t width = slot->schema.n, held = slot->end - slot->begin;
     double *row = malloc((width * cap + 1) * sizeof *row);
     int64_t *time_ns = malloc(cap * sizeof *time_ns);
+    bool *begins = malloc(cap * sizeof *begins);
 
-    if (!row || !time_ns) {
+    if (!row || !time_ns || !begins) {
         free(row);
         free(time_ns);
+        free(begins);
         return false;
     }
     for (size_t i = 0; held && i < width; i++)
         memcpy(row + i * cap, slot->row + i * slot->cap + slot->begin, held * sizeof *row);
     if (held) memcpy(time_ns, slot->time_ns + slot->begin, held * sizeof *time_ns);
+    if (held) memcpy(begins, slot->begins + slot->begin, held * sizeof *begins);
     free(slot->row);
     free(slot->time_ns);
+    free(slot->begins);
     slot->row = row;
     slot->time_ns = time_ns;
+    slot->begins = begins;
     slot->cap = cap;
     slot->begin = 0;
     slot->end = held;
@@ -194,6 +211,7 @@ static int make_room(struct psa_node *node, struct window_slot *slot, struct psa
         memmove(row, row + slot->begin, held * sizeof *row);
     }
     memmove(slot->time_ns, slot->time_ns + slot->begin, held * sizeof *slot->time_ns);
+    memmove(slot->begins, slot->begins + slot->begin, held * sizeof *slot->begins);
     slot->begin = 0;
     slot->end = held;
     return 0;
@@ -294,14 +312,31 @@ static int merge_labels(struct window *window, const struct window_slot *slot, s
     return window->text.failed ? psa_fail_memory(error, "joining labels") : 0;
 }
 
-static void window_member(struct psa_buf *text, int64_t start_ns, int64_t end_ns, size_t n, uint64_t seq)
+/* What `--intervals` says of n times: the median of their intervals, their standard deviation over it, and the longest.
+ * null: one sample has no interval, and a median of 0 measures nothing. */
+static bool put_intervals(struct window *window, const int64_t *time_ns, size_t n)
 {
-    text->n = 0;
-    psa_buf_puts(text, "{");
-    psa_buf_member_int(text, "start_ns", start_ns);
-    psa_buf_member_int(text, "end_ns", end_ns);
-    psa_buf_member_int(text, "n", (int64_t)n);
-    psa_buf_member_int(text, "seq", (int64_t)seq);
+    double median = NAN, jitter = NAN, longest = NAN;
+
+    if (n > window->cap_interval) {
+        double *grown = realloc(window->interval, (n + n / 2) * sizeof *grown);
+
+        if (!grown) return false;
+        window->interval = grown;
+        window->cap_interval = n + n / 2;
+    }
+    for (size_t i = 1; i < n; i++) window->interval[i - 1] = (double)psa_ns_since(time_ns[i], time_ns[i - 1]);
+    if (n > 1) {
+        struct psa_moments moments = psa_moments_of(window->interval, n - 1);
+
+        median = psa_median(window->interval, n - 1);
+        longest = moments.max;
+        if (median > 0) jitter = moments.std / median;
+    }
+    psa_buf_member_number(&window->text, "interval_s", median / 1e9);
+    psa_buf_member_number(&window->text, "jitter", jitter);
+    psa_buf_member_number(&window->text, "longest_s", longest / 1e9);
+    return true;
 }
 
 /* The rate of the n oldest samples: what their records tell, else (n - 1) / (last - first); 0: none. */
@@ -324,20 +359,44 @@ static bool ends_on_time(const int64_t *time_ns, size_t n, double rate_hz)
     return off_ns <= half_ns && off_ns >= -half_ns;
 }
 
-/* The n oldest samples as one record. */
-static int emit(struct psa_node *node, struct window_slot *slot, size_t n, int64_t start_ns, int64_t end_ns,
-                bool partial, struct psa_error *error)
+/* The member `window` of a slice, into window->text. */
+static bool window_member(const struct psa_node *node, const struct window_slot *slot, const struct slice *slice,
+                          double rate_hz)
+{
+    const struct psa_window_config *config = node->config;
+    const int64_t *time_ns = slot->time_ns + slot->begin;
+    struct window *window = node->state;
+    struct psa_buf *text = &window->text;
+    size_t n = slice->n;
+
+    text->n = 0;
+    psa_buf_puts(text, "{");
+    psa_buf_member_int(text, "start_ns", slice->start_ns);
+    psa_buf_member_int(text, "end_ns", slice->end_ns);
+    psa_buf_member_int(text, "n", (int64_t)n);
+    psa_buf_member_int(text, "seq", (int64_t)slot->seq);
+    if (slice->partial) psa_buf_member_bool(text, "partial", true);
+    if (slice->cut) psa_buf_member_bool(text, "cut", true);
+    if (slot->continued) psa_buf_member_bool(text, "continued", true);
+    if (rate_hz > 0 && !ends_on_time(time_ns, n, rate_hz)) psa_buf_member_int(text, "last_ns", time_ns[n - 1]);
+    if (config->intervals && !put_intervals(window, time_ns, n)) return false;
+    psa_buf_puts(text, "}");
+    return !text->failed;
+}
+
+/* A slice as one record. */
+static int emit(struct psa_node *node, struct window_slot *slot, const struct slice *slice, struct psa_error *error)
 {
     struct window *window = node->state;
     struct psa_record *out = &window->out;
-    const int64_t *time_ns = slot->time_ns + slot->begin;
+    size_t n = slice->n;
     double rate_hz = rate_of(slot, n);
     bool labelled, ok = psa_record_copy(out, &slot->envelope, false) == 0;
 
     if (merge_labels(window, slot, n, &labelled, error) != 0) return -1;
     if (labelled) ok = ok && psa_record_set(out, "labels", psa_buf_str(&window->text)) == 0;
     else psa_record_unset(out, PSA_M_LABELS);
-    ok = ok && psa_record_set_time(out, time_ns[0]) == 0;
+    ok = ok && psa_record_set_time(out, slot->time_ns[slot->begin]) == 0;
     for (size_t i = 0; ok && i < slot->schema.n; i++) {
         struct psa_field *field = psa_record_add_field(out, slot->key[i], slot->schema.name[i]);
 
@@ -346,13 +405,11 @@ static int emit(struct psa_node *node, struct window_slot *slot, size_t n, int64
     }
     if (rate_hz > 0) ok = ok && psa_record_set_rate(out, rate_hz) == 0;
     else psa_record_unset(out, PSA_M_RATE_HZ);
-    window_member(&window->text, start_ns, end_ns, n, slot->seq);
-    if (partial) psa_buf_member_bool(&window->text, "partial", true);
-    if (rate_hz > 0 && !ends_on_time(time_ns, n, rate_hz)) psa_buf_member_int(&window->text, "last_ns", time_ns[n - 1]);
-    psa_buf_puts(&window->text, "}");
-    ok = ok && !window->text.failed && psa_record_set(out, "window", psa_buf_str(&window->text)) == 0;
+    ok = ok && window_member(node, slot, slice, rate_hz);
+    ok = ok && psa_record_set(out, "window", psa_buf_str(&window->text)) == 0;
     if (!ok) return psa_fail_memory(error, "writing a window");
     slot->seq++;
+    if (slot->unwritten < slot->first + n) slot->unwritten = slot->first + n;
     return psa_emit(node, out, error);
 }
 
@@ -372,14 +429,24 @@ static size_t samples_before(const struct window_slot *slot, int64_t ns)
 
 /* ---- time windows -------------------------------------------------------------------------------------------------------------- */
 
-/* Go forward to the first window that a sample at ns can lie in: one that has not ended by then. */
+/* Of the windows that start at base_ns and whole strides from there, where the first starts that has not ended by ns. */
+static int64_t start_of(const struct psa_window_config *config, int64_t base_ns, int64_t ns)
+{
+    __int128 stride = config->stride.value, past = (__int128)ns - base_ns - config->length.value, start_ns;
+    __int128 strides = past / stride - (past % stride < 0); /* rounded down */
+
+    start_ns = base_ns + (strides + 1) * stride;
+    if (start_ns < INT64_MIN) /* a window that began before time does is none */
+        start_ns += ((INT64_MIN - start_ns - 1) / stride + 1) * stride;
+    return start_ns > INT64_MAX ? INT64_MAX : (int64_t)start_ns;
+}
+
+/* Go forward to the first window that a sample at ns can lie in. */
 static void skip_to(const struct psa_window_config *config, struct window_slot *slot, int64_t ns)
 {
-    __int128 end_ns = (__int128)slot->start_ns + config->length.value, stride = config->stride.value, start_ns;
+    int64_t start_ns = start_of(config, slot->start_ns, ns);
 
-    if (ns < end_ns) return;
-    start_ns = slot->start_ns + ((ns - end_ns) / stride + 1) * stride;
-    slot->start_ns = start_ns > INT64_MAX ? INT64_MAX : (int64_t)start_ns;
+    if (start_ns > slot->start_ns) slot->start_ns = start_ns;
 }
 
 /* The window at start_ns is done: go to the next that has a sample, or can get one; empty ones are not written. */
@@ -403,38 +470,49 @@ static int emit_complete(struct psa_node *node, struct window_slot *slot, int64_
 
         if (now_ns < end_ns || end_ns == INT64_MAX) return 0; /* no window ends where time does */
         if (config->max_gap_ns && end_ns > psa_ns_add(slot->last_ns, config->max_gap_ns)) return 0;
-        if (n && emit(node, slot, n, slot->start_ns, end_ns, false, error) != 0) return -1;
+        if (n && emit(node, slot, &(struct slice){ n, slot->start_ns, end_ns, false, false }, error) != 0) return -1;
         advance(config, slot, now_ns);
     }
     return 0;
 }
 
-/* ---- both kinds ------------------------------------------------------------------------------------------------------------------ */
+/* ---- every kind ------------------------------------------------------------------------------------------------------------------ */
 
-/* The exclusive end of the n oldest samples of a count window: one mean interval behind its last. */
-static int64_t count_end(const struct window_slot *slot, size_t n)
+/* The n oldest samples as a window that samples bound, not time. Its exclusive end is one mean interval behind its last. */
+static struct slice slice_of(const struct window_slot *slot, size_t n)
 {
     const int64_t *time_ns = slot->time_ns + slot->begin;
     int64_t step = n > 1 ? psa_ns_since(time_ns[n - 1], time_ns[0]) / (int64_t)(n - 1) : 0;
 
-    return psa_ns_add(time_ns[n - 1], step > 0 ? step : 1);
+    return (struct slice){ n, time_ns[0], psa_ns_add(time_ns[n - 1], step > 0 ? step : 1), false, false };
 }
 
-/* What is left of the oldest unfinished window, with --partial; then nothing is held any more. */
+/* Nothing is held any more; the next sample starts the windows anew. */
+static void start_anew(struct window_slot *slot)
+{
+    forget(slot, slot->end - slot->begin);
+    slot->open = false;
+    slot->continued = false;
+    slot->skip = 0;
+}
+
+/* What is left of the oldest unfinished window, with --partial, or of a session; then start anew. */
 static int end_windows(struct psa_node *node, struct window_slot *slot, struct psa_error *error)
 {
     const struct psa_window_config *config = node->config;
     size_t n = slot->end - slot->begin;
-    int64_t start_ns, end_ns;
 
-    if (n && config->partial) {
-        start_ns = config->length.by_count ? slot->time_ns[slot->begin] : slot->start_ns;
-        end_ns = config->length.by_count ? count_end(slot, n) : psa_ns_add(start_ns, config->length.value);
-        if (emit(node, slot, n, start_ns, end_ns, true, error) != 0) return -1;
+    if (n && (config->partial || config->session_ns)) {
+        struct slice slice = slice_of(slot, n);
+
+        slice.partial = true;
+        if (by_time(config)) {
+            slice.start_ns = slot->start_ns;
+            slice.end_ns = psa_ns_add(slot->start_ns, config->length.value);
+        }
+        if (emit(node, slot, &slice, error) != 0) return -1;
     }
-    forget(slot, n);
-    slot->open = false;
-    slot->skip = 0;
+    start_anew(slot);
     return 0;
 }
 
@@ -451,21 +529,60 @@ static int heed_gap(struct psa_node *node, struct window_slot *slot, int64_t ns,
     return end_windows(node, slot, error);
 }
 
-/* Event time goes on to ns: what that completes is written, and a gap heeded. */
+/* ---- sessions ------------------------------------------------------------------------------------------------------------------ */
+
+/* Event time has reached ns: a session whose last sample is longer ago than its samples are apart is over. */
+static int end_session(struct psa_node *node, struct window_slot *slot, int64_t ns, struct psa_error *error)
+{
+    const struct psa_window_config *config = node->config;
+    struct slice slice;
+
+    if (slot->end == slot->begin || psa_ns_since(ns, slot->last_ns) <= config->session_ns) return 0;
+    slice = slice_of(slot, slot->end - slot->begin);
+    if (emit(node, slot, &slice, error) != 0) return -1;
+    start_anew(slot);
+    return 0;
+}
+
+/* Before one more sample: a session that holds as many as it may is written so far, and goes on in the next window. */
+static int cut_session(struct psa_node *node, struct window_slot *slot, struct psa_error *error)
+{
+    const struct psa_window_config *config = node->config;
+    struct slice slice;
+    char shown[128];
+
+    if (slot->end - slot->begin < (size_t)config->max_samples) return 0;
+    slice = slice_of(slot, slot->end - slot->begin);
+    slice.cut = true;
+    psa_note(node, "cut");
+    psa_say(node, "cut", "%s: a session holds more than --max-samples %lld; it goes on in another window",
+            psa_key_show(slot->slot.key, shown), (long long)config->max_samples);
+    if (emit(node, slot, &slice, error) != 0) return -1;
+    forget(slot, slice.n);
+    slot->continued = true;
+    return 0;
+}
+
+/* ---- samples ------------------------------------------------------------------------------------------------------------------- */
+
+/* Event time goes on to ns, where a sample will be stored: what that completes is written, and a gap heeded. */
 static int go_to(struct psa_node *node, struct window_slot *slot, int64_t ns, struct psa_error *error)
 {
     const struct psa_window_config *config = node->config;
 
-    if (!config->length.by_count && emit_complete(node, slot, ns, error) != 0) return -1;
+    if (by_time(config) && emit_complete(node, slot, ns, error) != 0) return -1;
+    if (config->session_ns && (end_session(node, slot, ns, error) != 0 || cut_session(node, slot, error) != 0))
+        return -1;
     if (heed_gap(node, slot, ns, error) != 0) return -1;
-    if (!slot->open) slot->start_ns = ns;
+    if (!slot->open) slot->start_ns = config->epoch ? start_of(config, 0, ns) : ns;
     slot->open = true;
-    if (!config->length.by_count && slot->end == slot->begin) skip_to(config, slot, ns);
+    if (by_time(config) && slot->end == slot->begin) skip_to(config, slot, ns);
     return 0;
 }
 
-/* Sample number `at` of the record at hand, unless it lies between two windows. */
-static int store(struct psa_node *node, struct window_slot *slot, int64_t ns, size_t at, struct psa_error *error)
+/* Sample number `at` of the record at hand, unless it lies between two windows. *begins: none of the record is stored. */
+static int store(struct psa_node *node, struct window_slot *slot, int64_t ns, size_t at, bool *begins,
+                 struct psa_error *error)
 {
     const struct psa_window_config *config = node->config;
 
@@ -474,7 +591,7 @@ static int store(struct psa_node *node, struct window_slot *slot, int64_t ns, si
         slot->skip--;
         return 0;
     }
-    if (!config->length.by_count && ns < slot->start_ns) return 0;
+    if (by_time(config) && ns < slot->start_ns) return 0;
     if (make_room(node, slot, error) != 0) return -1;
     for (size_t i = 0; i < slot->schema.n; i++) {
         const struct psa_field *field = slot->field[i];
@@ -484,7 +601,9 @@ static int store(struct psa_node *node, struct window_slot *slot, int64_t ns, si
         else if (field && field->kind == PSA_ARRAY) value = field->array[at];
         slot->row[i * slot->cap + slot->end] = value;
     }
+    slot->begins[slot->end] = *begins;
     slot->time_ns[slot->end++] = ns;
+    *begins = false;
     return 0;
 }
 
@@ -493,9 +612,11 @@ static int emit_counted(struct psa_node *node, struct window_slot *slot, struct 
 {
     const struct psa_window_config *config = node->config;
     size_t length = (size_t)config->length.value, stride = (size_t)config->stride.value, held = slot->end - slot->begin;
+    struct slice slice;
 
     if (!config->length.by_count || held < length) return 0;
-    if (emit(node, slot, length, slot->time_ns[slot->begin], count_end(slot, length), false, error) != 0) return -1;
+    slice = slice_of(slot, length);
+    if (emit(node, slot, &slice, error) != 0) return -1;
     if (stride > length) slot->skip = stride - length;
     forget(slot, stride < held ? stride : held);
     return 0;
@@ -525,7 +646,7 @@ static int put_samples(struct psa_node *node, struct window_slot *slot, struct p
 {
     size_t n = samples_of(slot);
     int64_t half_ns = record->rate_hz > 0 ? psa_ns_of_samples(0.5, record->rate_hz) : 0;
-    bool taken = false;
+    bool taken = false, begins = true;
     char shown[128];
 
     if (n == 0)
@@ -548,7 +669,7 @@ static int put_samples(struct psa_node *node, struct window_slot *slot, struct p
         if (go_to(node, slot, ns, error) != 0) return -1;
         if (!taken && take_envelope(slot, record, error) != 0) return -1;
         taken = true;
-        if (store(node, slot, ns, i, error) != 0 || emit_counted(node, slot, error) != 0) return -1;
+        if (store(node, slot, ns, i, &begins, error) != 0 || emit_counted(node, slot, error) != 0) return -1;
     }
     return psa_absorb(node);
 }
@@ -580,10 +701,13 @@ static int heartbeat(struct psa_node *node, int64_t ns, struct psa_error *error)
     const struct psa_window_config *config = node->config;
 
     for (struct psa_slot *base = psa_keyed_next(node->keyed, NULL); base; base = psa_keyed_next(node->keyed, base)) {
+        struct window_slot *slot = (struct window_slot *)base;
+
         if (base->has_time && base->newest_ns >= ns) continue;
         base->has_time = true;
         base->newest_ns = ns;
-        if (!config->length.by_count && emit_complete(node, (struct window_slot *)base, ns, error) != 0) return -1;
+        if (by_time(config) && emit_complete(node, slot, ns, error) != 0) return -1;
+        if (config->session_ns && end_session(node, slot, ns, error) != 0) return -1;
     }
     return 0;
 }
@@ -626,6 +750,7 @@ static void save_slot(const struct psa_slot *base, struct psa_buf *out)
     psa_buf_member_number(out, "rate_hz", slot->rate_hz);
     if (slot->open) psa_buf_member_int(out, "start_ns", slot->start_ns);
     if (slot->open) psa_buf_member_int(out, "last_ns", slot->last_ns);
+    if (slot->continued) psa_buf_member_bool(out, "continued", true);
     if (slot->envelope.tail.p) {
         psa_encode(&slot->envelope, &line);
         psa_buf_member_text(out, "envelope", (struct psa_str){ line.p, line.n ? line.n - 1 : 0 });
@@ -686,6 +811,7 @@ static bool load_times(struct window_slot *slot, struct psa_json *in)
     if (!slot->row || !psa_json_enter_array(in)) return false;
     while (psa_json_next_item(in)) {
         if (slot->end == slot->cap && !resize(slot, slot->cap * 2)) return false;
+        slot->begins[slot->end] = false; /* another run has counted its record */
         slot->time_ns[slot->end++] = psa_json_int(in);
     }
     return !in->fault.what;
@@ -722,6 +848,7 @@ static bool load_slot(struct psa_slot *base, struct psa_str name, struct psa_jso
     else if (psa_str_eq(name, "rate_hz")) slot->rate_hz = psa_json_number(in);
     else if (psa_str_eq(name, "start_ns")) slot->open = true, slot->start_ns = psa_json_int(in);
     else if (psa_str_eq(name, "last_ns")) slot->last_ns = psa_json_int(in);
+    else if (psa_str_eq(name, "continued")) slot->continued = psa_json_bool(in);
     else return false;
     return true;
 }
@@ -762,6 +889,7 @@ static void close_window(struct psa_node *node)
     psa_record_free(&window->out);
     psa_buf_free(&window->text);
     free(window->label);
+    free(window->interval);
     free(window);
     node->state = NULL;
 }

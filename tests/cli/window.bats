@@ -14,6 +14,12 @@ points() { for i in $1; do record a "\"x\":$i" "$((i * 1000000))"; done; }
 @test "model: blocks of samples among readings" { check blocks; }
 @test "model: --max-gap and --partial, time windows" { check time_gaps; }
 @test "model: --max-gap and --partial, count windows" { check count_gaps; }
+@test "model: --align epoch, before 1970 too" { check epoch; }
+@test "model: sessions, cut at --max-samples, ended by records and heartbeats" { check sessions; }
+@test "model: --intervals" { check intervals; }
+@test "model: what a key forgotten at --max-keys held is dropped, not absorbed" { check evicted; }
+@test "cut anywhere and resumed from its state: the same bytes, for every kind of window" { check resumed; }
+@test "any chunking of the input: the same bytes, for every kind of window" { check chunks; }
 @test "overlapping windows windowed again count no sample twice; readings inside a block are late" { check again; }
 
 @test "a time window is half-open and is written by the record at its end" {
@@ -96,12 +102,88 @@ null' ]
 
 @test "options that make no window are refused with 2 and a sentence" {
     keep 2 "$BIN/psa-window" </dev/null
-    said 'psa-window: no window named; give --length, such as --length 1s or --length 100'
+    said 'psa-window: no window named; give --length, such as --length 1s or --length 100, or --session 10s'
     keep 2 "$BIN/psa-window" --length 1s --stride 100 </dev/null
     said 'psa-window: --length and --stride must both be durations or both be counts'
+    keep 2 "$BIN/psa-window" --length 100 --align epoch </dev/null
+    said 'psa-window: --align epoch needs windows of time, such as --length 1s; --length 100 is a number of samples'
+    keep 2 "$BIN/psa-window" --length 1s --align Epoch </dev/null
+    said "psa-window: --align: 'Epoch' is neither first nor epoch"
+    keep 2 "$BIN/psa-window" --length 1.5 </dev/null
+    said "psa-window: --length: '1.5' is no whole number; for seconds write 1.5s"
+    keep 0 "$BIN/psa-window" --length 1.5s </dev/null
     for length in 0 -1 0s -1s 1.5 ten 1parsec ''; do
-        [ "$length" = 1.5 ] || keep 2 "$BIN/psa-window" --length "$length" </dev/null
+        keep 2 "$BIN/psa-window" --length "$length" </dev/null
     done
+    for session in 0 -1s 0.1ns soon; do
+        keep 2 "$BIN/psa-window" --session "$session" </dev/null
+    done
+}
+
+@test "a session takes no --length, and nothing that belongs to one" {
+    keep 2 "$BIN/psa-window" --session 1s --length 1s </dev/null
+    said 'psa-window: --session means nothing beside --length'
+    for option in '--stride 1s' '--align first' '--max-gap 1s' '--partial'; do
+        # shellcheck disable=SC2086 # an option and its argument
+        keep 2 "$BIN/psa-window" --session 1s $option </dev/null
+        said "psa-window: ${option%% *} means nothing without --length"
+    done
+}
+
+@test "a session is over at a record or a heartbeat later than TIME behind it, not at TIME, and at the end" {
+    points '0 5 10 20 31 32 50' >"$T/in"
+    keep 0 "$BIN/psa-window" --session 10ms <"$T/in"
+    [ "$(jq -c '[.fields.x, .window.start_ns, .window.end_ns, .window.partial]' "$T/out")" = '[[0,5,10,20],0,26666666,null]
+[[31,32],31000000,33000000,null]
+[[50],50000000,50000001,true]' ]
+    { cat "$T/in" && echo '{"psa":{"heartbeat":60000000}}' && record a '"x":1' 60000000 && echo '{"psa":{"heartbeat":70000001}}'; } >"$T/more"
+    keep 0 "$BIN/psa-window" --session 10ms <"$T/more"
+    [ "$(tail -n 3 "$T/out" | jq -c '[.psa.heartbeat, .fields.x, .window.partial]')" = '[60000000,null,null]
+[null,[50,1],null]
+[70000001,null,null]' ]
+}
+
+@test "a session longer than --max-samples is cut, said and counted, and loses no sample" {
+    { points '0 1 2 3 4 5 6' && record a '"x":7' 7000000 '"site":"new"' && points '50'; } >"$T/in"
+    keep 0 "$BIN/psa-window" --session 10ms --max-samples 3 --stats <"$T/in"
+    [ "$(jq -c '[.fields.x, .site, .window.seq, .window.cut, .window.continued, .window.partial]' "$T/out")" = '[[0,1,2],null,0,true,null,null]
+[[3,4,5],null,1,true,true,null]
+[[6,7],"new",2,null,true,null]
+[[50],null,3,null,null,true]' ] || { cat "$T/out"; false; }
+    said 'psa-window: stdin:4: a: a session holds more than --max-samples 3; it goes on in another window'
+    saying '"noted":{"cut":2}'
+}
+
+@test "--align epoch: windows of two machines that began at different times start together" {
+    { for i in 1030 1480 1510 2020 2030; do record a '"x":1' "${i}000000"; done && for i in 1970 2100; do record b '"x":1' "${i}000000"; done; } >"$T/in"
+    keep 0 "$BIN/psa-window" --length 1s --stride 500ms --align epoch <"$T/in"
+    [ "$(jq -c '[.sensor_id, .window.start_ns / 1000000, .window.end_ns / 1000000, .window.n]' "$T/out")" = '["a",500,1500,2]
+["a",1000,2000,3]
+["b",1000,2000,1]' ]
+}
+
+@test "--intervals: the median interval, its relative deviation, the longest; null where there is none" {
+    points '0 10 20 30 70 80 100 100 100' >"$T/in"
+    keep 0 "$BIN/psa-window" --length 6 --intervals --partial <"$T/in"
+    [ "$(jq -c '.window | [.n, .interval_s, .jitter, .longest_s]' "$T/out")" = '[6,0.01,1.2,0.04]
+[3,0,null,0]' ]
+    keep 0 "$BIN/psa-window" --length 1 --intervals <"$T/in"
+    [ "$(head -n 1 "$T/out" | jq -c '.window | [.interval_s, .jitter, .longest_s]')" = '[null,null,null]' ]
+}
+
+@test "a key forgotten with readings in no window: dropped as evicted, in psa-features too" {
+    { points '0 1 2 3 4' && record b '"x":1' 5000000 && points '6 7'; } >"$T/in"
+    for program in psa-window psa-features; do
+        keep 0 "$BIN/$program" --length 3 --max-keys 1 --stats <"$T/in"
+        saying '"emitted":1,"control":0,"rejected":{},"dropped":{"evicted":3},"absorbed":5,"keys":1,"keys_evicted":2'
+        accounts "$T/err"
+    done
+    # What another run counted as in and kept in its state is not dropped from this one's count.
+    points '0 1' >"$T/first"
+    { for i in 5 6 7; do record b '"x":1' "${i}000000"; done && record c '"x":1' 8000000; } >"$T/second"
+    keep 0 "$BIN/psa-window" --length 3 --max-keys 2 --state "$T/state" <"$T/first"
+    keep 0 "$BIN/psa-window" --length 3 --max-keys 2 --state "$T/state" --stats <"$T/second"
+    saying '"dropped":{},"absorbed":4,"keys":2,"keys_evicted":1'
 }
 
 @test "label names may hold dots, and one that only a middle sample has is kept" {

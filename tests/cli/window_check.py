@@ -1,8 +1,12 @@
 """psa-window against a model written from the design's words, on seeded random streams."""
 import json
+import os
 import random
+import statistics
+import subprocess
+import tempfile
 
-from psatest import check, fail, lines, main, psa, records
+from psatest import BIN, check, close, fail, lines, main, psa, records
 
 T0 = 1710000000000000000
 MS = 1000000
@@ -11,11 +15,15 @@ MS = 1000000
 class Model:
     """One key. Time windows are [start + k stride, + length); count windows every stride samples."""
 
-    def __init__(self, length, stride, count, max_gap=0, partial=False):
+    def __init__(self, length, stride, count, max_gap=0, partial=False, epoch=False):
         self.length, self.stride, self.count, self.max_gap, self.partial = length, stride, count, max_gap, partial
+        self.epoch = epoch
         self.newest = None
         self.seq = 0
         self.out = []
+        self.times = []  # of the samples of each window written
+        self.n_record = 0
+        self.written = set()  # records that a window has a sample of
         self.names = None
         self.begin([])
 
@@ -23,8 +31,8 @@ class Model:
         self.samples = samples  # (ns, values, labels, members) since the start, all of them
         self.k = 0
 
-    def emit(self, chosen, start, end, partial=False):
-        w = {"start_ns": start, "end_ns": end, "n": len(chosen), "seq": self.seq}
+    def emit(self, chosen, start, end, partial=False, **marks):
+        w = {"start_ns": start, "end_ns": end, "n": len(chosen), "seq": self.seq, **marks}
         if partial:
             w["partial"] = True
         self.seq += 1
@@ -35,15 +43,23 @@ class Model:
         rate = newest.get("rate_hz") or ((len(chosen) - 1) / (span / 1e9) if span else None)
         if rate:
             record["rate_hz"] = rate
+            if abs(span - round((len(chosen) - 1) * 1e9 / rate)) > round(0.5e9 / rate):
+                w["last_ns"] = chosen[-1][0]
         if "site" in newest:
             record["site"] = newest["site"]
         labels = [s[2] for s in chosen if s[2] is not None]
         if labels:
             record["labels"] = merge(labels)
         self.out.append(record)
+        self.times.append([s[0] for s in chosen])
+        self.written |= {s[4] for s in chosen}
 
     def bounds(self, k):
-        start = self.samples[0][0] + k * self.stride
+        start = self.samples[0][0]
+        if self.epoch:  # of the starts 0, stride, 2 stride ... the first whose window holds the first sample or comes behind it
+            start = next(n * self.stride for n in range((start - self.length) // self.stride, start // self.stride + 2)
+                         if n * self.stride + self.length > start)
+        start += k * self.stride
         return start, start + self.length
 
     def inside(self, k):
@@ -89,6 +105,7 @@ class Model:
         if self.newest is not None and ns < self.newest:
             return False
         self.newest = ns
+        self.n_record += 1
         if self.names is None:
             self.names = list(r["fields"])
         values = r["fields"]
@@ -104,7 +121,7 @@ class Model:
             self.rest()
             self.begin([])
         self.last = r
-        self.samples.append((ns, values, r.get("labels"), r))
+        self.samples.append((ns, values, r.get("labels"), r, self.n_record))
         if self.count:
             chosen = self.inside(self.k)
             if len(chosen) == self.length:
@@ -112,11 +129,52 @@ class Model:
                 self.emit(chosen, chosen[0][0], chosen[-1][0] + (step if step > 0 else 1))
                 self.k += 1
 
+    def held(self, n_record):
+        """Does a window that is still open hold a sample of the record?"""
+        if self.count:
+            return any(s[4] == n_record for s in self.samples[self.k * self.stride:])
+        if not self.length:
+            return any(s[4] == n_record for s in self.samples)
+        past = [s[0] - self.bounds(self.k)[0] for s in self.samples if s[4] == n_record]
+        return any(ns >= 0 and ns % self.stride < self.length for ns in past)
+
     def heartbeat(self, ns):
         if self.newest is None or self.newest >= ns:
             return
         self.newest = ns
         self.complete(ns)
+
+
+class Sessions(Model):
+    """One key. A session is all samples with no longer time than `gap` between two of them, cut at so many samples."""
+
+    def __init__(self, gap, most):
+        super().__init__(0, 0, False)
+        self.gap, self.most, self.continued = gap, most, False
+
+    def write(self, **marks):
+        ns = [s[0] for s in self.samples]
+        step = (ns[-1] - ns[0]) // (len(ns) - 1) if len(ns) > 1 else 0
+        if self.continued:
+            marks["continued"] = True
+        self.emit(self.samples, ns[0], ns[-1] + max(step, 1), **marks)
+        self.begin([])
+        self.continued = "cut" in marks
+
+    def complete(self, now):
+        if self.samples and now - self.samples[-1][0] > self.gap:
+            self.write()
+
+    def sample(self, ns, values, r):
+        self.complete(ns)
+        if len(self.samples) == self.most:
+            self.write(cut=True)
+        self.last = r
+        self.samples.append((ns, values, r.get("labels"), r, self.n_record))
+
+    def rest(self):
+        if self.samples:
+            self.write(partial=True)
 
 
 def merge(labels):
@@ -162,41 +220,72 @@ def stream(seed, n, irregular=False, heartbeats=False, late=False, blocks=False,
     return out
 
 
-def compare(recs, length, stride, argv, max_gap=0, partial=False):
+def compare(recs, length, stride, argv, max_gap=0, partial=False, epoch=False):
     count = length[1] == ""
     unit = 1 if count else MS
     argv = ["--length", "%d%s" % length, "--stride", "%d%s" % stride] + argv
-    models, order = {}, []
-    n_late = 0
+    return compare_to(recs, argv, lambda: Model(length[0] * unit, stride[0] * unit, count, max_gap, partial, epoch))
+
+
+def run_models(recs, make, max_keys=10000):
+    """What the models of the keys write: the windows of each, their times, and how many records were late or evicted."""
+    models, windows, times, n_late, n_evicted = {}, {}, {}, 0, 0
+
+    def close_key(k):
+        m = models.pop(k)
+        windows[k] = windows.get(k, []) + m.out
+        times[k] = times.get(k, []) + m.times
+        return m
+
     for r in recs:
-        before = {k: len(m.out) for k, m in models.items()}
         if "psa" in r:
             for m in models.values():
                 m.heartbeat(r["psa"]["heartbeat"])
-            order.append(r)
-        else:
-            k = r["sensor_id"]
-            m = models.setdefault(k, Model(length[0] * unit, stride[0] * unit, count, max_gap, partial))
-            n_late += not m.put(r)
-    for m in models.values():
-        m.rest()
-    out = records(psa("psa-window", *argv, "--stats", data=lines(recs)))
+            continue
+        k = r["sensor_id"]
+        if k not in models and len(models) == max_keys:
+            m = close_key(next(iter(models)))
+            n_evicted += sum(1 for n in {s[4] for s in m.samples} - m.written if m.held(n))
+        models[k] = m = models.pop(k, None) or make()  # now the newest
+        n_late += not m.put(r)
+    for k in list(models):
+        models[k].rest()
+        close_key(k)
+    return windows, times, n_late, n_evicted
+
+
+def compare_to(recs, argv, make, max_keys=10000):
+    windows, times, n_late, n_evicted = run_models(recs, make, max_keys)
+    out = records(psa("psa-window", *argv, "--stats", "--max-keys", str(max_keys), data=lines(recs)))
     stats = json.loads(psa.err.splitlines()[-1])
+    check(stats["in"] == sum("psa" not in r for r in recs), "in: %r" % stats)
     check(stats["in"] == stats["passed"] + stats["absorbed"] + sum(stats["dropped"].values()) +
           sum(stats["rejected"].values()), "accounts: %r" % stats)
     check(stats["dropped"].get("late", 0) == n_late, "late: %r, not %d" % (stats["dropped"], n_late))
-    check([r for r in out if "psa" in r] == order, "control lines")
-    for k, m in models.items():
+    check(stats["dropped"].get("evicted", 0) == n_evicted, "evicted: %r, not %d" % (stats["dropped"], n_evicted))
+    check([r for r in out if "psa" in r] == [r for r in recs if "psa" in r], "control lines")
+    for k, want in windows.items():
         got = [r for r in out if r.get("sensor_id") == k]
-        want = m.out
         for i, (g, w) in enumerate(zip(got, want)):
             g = dict(g)
             check(g.pop("sensor_id") == k, "sensor_id")
+            if "--intervals" in argv:
+                check_intervals(g["window"], times[k][i])
             if g != w:
                 fail("%s, key %s, window %d\n got  %s\n want %s" % (" ".join(argv), k, i, json.dumps(g), json.dumps(w)))
         check(len(got) == len(want), "%s, key %s: %d windows, not %d" % (" ".join(argv), k, len(got), len(want)))
-    check(sum(len(m.out) for m in models.values()) == stats["emitted"], "emitted %r" % stats["emitted"])
+    check(sum(len(w) for w in windows.values()) == stats["emitted"], "emitted %r" % stats["emitted"])
+    compare_to.stats = stats
     return stats["emitted"]
+
+
+def check_intervals(window, times):
+    """Take the members of --intervals out of the window and compare them with the standard library's statistics."""
+    steps = [b - a for a, b in zip(times, times[1:])]
+    middle = statistics.median(steps) if steps else None
+    want = [middle / 1e9 if steps else None, statistics.pstdev(steps) / middle if middle else None,
+            max(steps) / 1e9 if steps else None]
+    close([window.pop(name) for name in ("interval_s", "jitter", "longest_s")], want, 1e-12, "intervals of %r" % window)
 
 
 TIMES = [((100, "ms"), (100, "ms")), ((200, "ms"), (50, "ms")), ((55, "ms"), (20, "ms")), ((30, "ms"), (70, "ms")),
@@ -237,7 +326,101 @@ def again():
     check(records(out)[0]["fields"]["x"] == [1, 2, 3, 4] and '"dropped":{"late":1}' in psa.err, psa.err)
 
 
-main({"again": again, "regular": lambda: every(TIMES), "irregular": lambda: every(TIMES, irregular=True, late=True),
+def epoch():
+    """Windows that start at whole multiples of the stride since 1970, before it too."""
+    for seed, (length, stride) in enumerate(TIMES):
+        for how in ({}, {"irregular": True, "heartbeats": True, "late": True, "gaps": True}):
+            recs = stream(seed, 500, **how)
+            for shift in (0, -T0, -T0 - 777 * MS, 12345):
+                moved = [{**r, "timestamp_ns": r["timestamp_ns"] + shift} if "timestamp_ns" in r else
+                         {"psa": {"heartbeat": r["psa"]["heartbeat"] + shift}} for r in recs]
+                check(compare(moved, length, stride, ["--align", "epoch"], epoch=True) > 0, "no window")
+            compare(recs, length, stride, ["--align", "epoch", "--max-gap", "95ms", "--partial"], 95 * MS, True, True)
+
+
+def sessions():
+    for seed, (gap, most) in enumerate([(50, 100000), (11, 100000), (95, 7), (1000, 40), (10, 1), (0.000001, 5)]):
+        for how in ({"irregular": True, "gaps": True}, {"irregular": True, "gaps": True, "heartbeats": True, "late": True},
+                    {"blocks": True, "gaps": True}):
+            recs = stream(seed, 700, **how)
+            argv = ["--session", "%.6fms" % gap, "--max-samples", str(most)]
+            n = compare_to(recs, argv, lambda: Sessions(round(gap * MS), most))
+            check(n > 5, "%d sessions" % n)
+            check(compare_to.stats["noted"].get("cut", 0) > 0 or most > 40 or gap < 1, "none was cut: %r" % compare_to.stats)
+
+
+def intervals():
+    recs = stream(3, 900, irregular=True, gaps=True, late=True)
+    for length, stride in TIMES + COUNTS:
+        compare(recs, length, stride, ["--intervals"])
+    compare_to(recs, ["--session", "90ms", "--intervals"], lambda: Sessions(90 * MS, 100000))
+
+
+def evicted():
+    """Records that were in no window yet when their key was forgotten are dropped, not absorbed."""
+    rng, n = random.Random(11), 0
+    for seed, (length, stride) in enumerate(TIMES + COUNTS):
+        for blocks in (False, True):
+            recs, t = [], T0
+            for i, r in enumerate(stream(seed, 600, blocks=blocks)):
+                if i % 20 == 0:
+                    k = "k%d" % rng.randint(0, 5)
+                t += 130 * MS if blocks else 10 * MS
+                recs.append({**r, "sensor_id": k, "timestamp_ns": t})
+            unit = MS if length[1] else 1
+            argv = ["--length", "%d%s" % length, "--stride", "%d%s" % stride]
+            compare_to(recs, argv, lambda: Model(length[0] * unit, stride[0] * unit, not length[1]), max_keys=3)
+            n += compare_to.stats["dropped"].get("evicted", 0)
+            check(compare_to.stats["keys_evicted"] > 3, "none was evicted")
+    recs = [{"sensor_id": "k%d" % (i // 9 % 5), "fields": {"x": i}, "timestamp_ns": T0 + i * MS} for i in range(400)]
+    compare_to(recs, ["--session", "50ms"], lambda: Sessions(50 * MS, 100000), max_keys=3)
+    check(n > 100, "%d evicted" % n)
+
+
+SHAPES = [["--length", "200ms", "--stride", "50ms", "--align", "epoch"], ["--length", "16", "--stride", "4", "--intervals"],
+          ["--session", "12ms", "--max-samples", "9"], ["--session", "60ms", "--intervals"],
+          ["--length", "100ms", "--align", "epoch", "--max-gap", "95ms", "--partial", "--intervals"]]
+
+
+def resumed():
+    """Cut anywhere and resumed from its state, a stream gives the bytes of one that was not cut."""
+    rng = random.Random(6)
+    for argv in SHAPES:
+        for how in ({"irregular": True, "gaps": True, "heartbeats": True, "late": True}, {"blocks": True, "gaps": True}):
+            text = lines(stream(7, 500, **how)).splitlines(True)
+            with tempfile.TemporaryDirectory() as work:
+                want = psa("psa-window", *argv, "--state", work + "/whole", data=b"".join(text))
+                cuts = [0] + sorted(rng.sample(range(len(text)), 12)) + [len(text)]
+                got = b"".join(psa("psa-window", *argv, "--state", work + "/cut", data=b"".join(text[a:b]))
+                               for a, b in zip(cuts, cuts[1:]))
+                check(got == want and len(want) > 1000, "cut and resumed: %s" % argv)
+                with open(work + "/whole", "rb") as a, open(work + "/cut", "rb") as b:
+                    check(a.read() == b.read(), "the state at the end: %s" % argv)
+
+
+def chunks():
+    """However the input is cut into writes, the same bytes come out."""
+    rng = random.Random(8)
+    text = lines(stream(9, 400, irregular=True, gaps=True, heartbeats=True, late=True))
+    for argv in SHAPES:
+        want = psa("psa-window", *argv, data=text)
+        with tempfile.TemporaryFile() as out:
+            child = subprocess.Popen([os.path.join(BIN, "psa-window"), *argv], stdin=subprocess.PIPE, stdout=out,
+                                     stderr=subprocess.DEVNULL, bufsize=0)
+            at = 0
+            while at < len(text):
+                n = rng.choice([1, 7, 100, 1000, 5000])
+                child.stdin.write(text[at:at + n])
+                at += n
+            child.stdin.close()
+            check(child.wait() == 0, "exit status")
+            out.seek(0)
+            check(out.read() == want and len(want) > 1000, "another chunking: %s" % argv)
+
+
+main({"again": again, "epoch": epoch, "sessions": sessions, "intervals": intervals, "evicted": evicted,
+      "resumed": resumed, "chunks": chunks,
+      "regular": lambda: every(TIMES), "irregular": lambda: every(TIMES, irregular=True, late=True),
       "gappy": lambda: every(TIMES, irregular=True, gaps=True), "heartbeats": lambda: every(
           TIMES + COUNTS, irregular=True, heartbeats=True, late=True),
       "counts": lambda: every(COUNTS, irregular=True, late=True, gaps=True),

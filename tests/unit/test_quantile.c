@@ -142,6 +142,27 @@ static void quantiles_round_as_numpy(void **state)
     assert_true(psa_quantile_sorted(x, 2, 0.45) == 0.37);
 }
 
+/* Of every shape and length the median is that of the sorted values, and none of them is lost. */
+static void medians_as_sorted(void **state)
+{
+    (void)state;
+    enum { MAX = 3000 };
+    static double x[MAX + 1], sorted[MAX];
+    assert_true(isnan(psa_median(x, 0)));
+    for (int shape = 0; shape < SHAPES; shape++) {
+        for (size_t n = 1; n <= MAX; n += n < 70 ? 1 : 293) {
+            for (size_t i = 0; i < n; i++) sorted[i] = x[i] = sample((enum shape)shape, i, n);
+            x[n] = -1e300;
+            psa_sort(sorted, n);
+            double want = n % 2 ? sorted[n / 2] : (sorted[n / 2 - 1] + sorted[n / 2]) / 2;
+            assert_true(psa_median(x, n) == want);
+            assert_true(x[n] == -1e300);
+            psa_sort(x, n);
+            assert_memory_equal(x, sorted, n * sizeof *x);
+        }
+    }
+}
+
 static void quantiles_at_the_ends(void **state)
 {
     (void)state;
@@ -164,6 +185,7 @@ int main(void)
         cmocka_unit_test(medians_and_iqr_as_robust_scaler),
         cmocka_unit_test(quantiles_lie_on_the_line),
         cmocka_unit_test(quantiles_round_as_numpy),
+        cmocka_unit_test(medians_as_sorted),
         cmocka_unit_test(quantiles_at_the_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

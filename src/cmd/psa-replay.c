@@ -1,4 +1,4 @@
-/* psa-replay - a source that plays recordings, NDJSON and CSV, psa-replay(1). */
+/* psa-replay - a source that plays recordings, NDJSON, CSV and sound, psa-replay(1). */
 #include "io/replay_main.h"
 
 int main(int argc, char **argv)

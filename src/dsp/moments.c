@@ -130,6 +130,11 @@ struct psa_moments psa_moments_of(const double *x, size_t n)
     return m;
 }
 
+double psa_spectral_energy(const struct psa_moments *moments)
+{
+    return (double)moments->n * moments->var;
+}
+
 double psa_moving_avg(const double *x, size_t n, size_t last)
 {
     if (last > n) last = n;

@@ -35,6 +35,14 @@ struct psa_moments psa_moments_of(const double *x, size_t n);
  * autocorrelation or mobility. True for n == 0 and where var is NaN, which have none either. */
 bool psa_moments_constant(const struct psa_moments *moments);
 
+/*
+ * Spectral energy of the window without its constant part, in the unit of x squared: (1/n) sum of |X_k|^2 over k = 1 ..
+ * n-1 of the full transform X_k = sum_t x_t exp(-2 pi i k t / n). By Parseval's theorem that is the sum of the squared
+ * deviations from the mean, n var, which takes no transform and rounds less (Oppenheim and Schafer, Discrete-Time Signal
+ * Processing, chapter 8). 0 for a constant window; NaN for n == 0.
+ */
+double psa_spectral_energy(const struct psa_moments *moments);
+
 /* The mean of the last `last` of x[n], of all when there are fewer; NaN of none. */
 double psa_moving_avg(const double *x, size_t n, size_t last);
 

@@ -71,20 +71,6 @@ static const fftw_complex *transform(struct psa_spectrum *spectrum, const double
     return (const fftw_complex *)spectrum->bins;
 }
 
-double psa_spectrum_energy(struct psa_spectrum *spectrum, const double *x)
-{
-    size_t n = spectrum->n;
-    const fftw_complex *bin = transform(spectrum, x);
-    double re = 0.0, im = 0.0;
-    for (size_t k = 1; k < (n + 1) / 2; k++) {
-        re += bin[k][0] * bin[k][0];
-        im += bin[k][1] * bin[k][1];
-    }
-    double sum = 2.0 * (re + im);
-    if (n % 2 == 0) sum += bin[n / 2][0] * bin[n / 2][0];
-    return sum / (double)n;
-}
-
 void psa_spectrum_bins(struct psa_spectrum *spectrum, const double *x, double (*bins)[2])
 {
     const fftw_complex *bin = transform(spectrum, x);

@@ -38,13 +38,6 @@ struct psa_spectrum *psa_spectrum_new(size_t n);
 void psa_spectrum_free(struct psa_spectrum *spectrum);
 
 /*
- * Spectral energy of x[n] without its constant part: (1/n) sum of |X_k|^2 over k = 1 .. n-1 of the full transform, in
- * the unit of x squared; 0 for a constant window. By Parseval's theorem it is n times the population variance. NaN
- * when x holds one.
- */
-double psa_spectrum_energy(struct psa_spectrum *spectrum, const double *x);
-
-/*
  * The bins 0 .. n/2 of x[n]; `bins` is [n/2 + 1][2], real and imaginary part, in the unit of x. numpy.fft.rfft(x). A
  * large constant part costs the other bins no digits.
  */

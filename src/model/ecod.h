@@ -16,7 +16,7 @@
 #ifndef PSA_MODEL_ECOD_H
 #define PSA_MODEL_ECOD_H
 
-#include "model/order_set.h"
+#include "dsp/order_set.h"
 
 /* Power sums of a column about a shift, with bounds on their rounding errors: they tell cheaply that a skewness is not 0;
  * where they cannot, the column is summed anew. */

@@ -19,7 +19,7 @@
 #ifndef PSA_MODEL_TAIL_H
 #define PSA_MODEL_TAIL_H
 
-#include "model/order_set.h"
+#include "dsp/order_set.h"
 
 #define PSA_TAIL_LEVEL 0.9       /* where the exponential tail begins */
 #define PSA_TAIL_P0_MAX 0.999999 /* a threshold below all reference scores counts as this, so that ln p0 is not 0 */

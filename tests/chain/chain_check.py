@@ -78,9 +78,17 @@ def score():
 def stages():
     return {
         "filter": ([], FILTER), "filter-rate": ([], ["psa-filter", "--bandpass", "1:20", "--rate", "100"]),
+        "filter-chain": ([], ["psa-filter", "--fill", "linear", "--hampel", "5", "--centred", "--magnitude", "accel_*=accel", "--lowpass",
+                              "10Hz", "--max-gap", "3s"]),
+        "filter-resample": ([], ["psa-filter", "--kalman", "level,1,1", "--resample", "20,mean", "--median", "3", "--centred"]),
+        "filter-blocks": ([WINDOW], ["psa-filter", "--detrend", "linear", "--zero-phase", "--highpass", "5Hz", "--suffix", "_hp"]),
         "window": ([], WINDOW), "window-count": ([], ["psa-window", "--length", "20", "--stride", "7"]),
+        "window-epoch": ([], ["psa-window", "--length", "1s", "--stride", "250ms", "--align", "epoch", "--intervals"]),
+        "window-session": ([], ["psa-window", "--session", "50ms", "--max-samples", "30", "--intervals"]),
         "features": ([WINDOW], FEATURES), "features-length": ([], ["psa-features", "--length", "500ms", "--features", "rms,mean"]),
+        "features-all": ([], ["psa-features", "--length", "1s", "--set", "all,array", "--rpm", "600", "--bearing", "8,1,4,0", "--envelope", "10:30"]),
         "features-rolling": ([], ["psa-features", "--rolling", "mean,std@3,20", "--keep"]),
+        "features-rolling-time": ([], ["psa-features", "--rolling", "mean,slope,min,median,q95,ewma,zscore@300ms,7", "--rolling", "max,rms@1s", "--max-samples", "25"]),
         "score-ecod": ([WINDOW, FEATURES], ECOD), "score-horizon": ([], ["psa-score", "--ecod", "--warmup", "10", "--horizon", "50"]),
         "score-model": ([WINDOW, FEATURES], score()), "alert": ([WINDOW, FEATURES, ECOD], ALERT),
     }
@@ -248,12 +256,12 @@ def refused():
         argv = stage + ["--state", state]
         psa(*argv, data=data)
         good = open(state, "rb").read()
-        other = {"psa-filter": ["--order", "3"], "psa-window": ["--length", "9"], "psa-features": ["--max-samples", "9"] if "--length" in stage else ["--rolling", "mean@9"],
+        other = {"psa-filter": ["--max-gap", "9s"], "psa-window": ["--max-samples", "9999"], "psa-features": ["--max-samples", "9"] if "--length" in stage else ["--rolling", "mean@9"],
                  "psa-score": ["--horizon", "77"], "psa-alert": ["--clear", "9"]}[stage[0]]
         if name == "score-model":
             other = None
         if other:
-            check(psa(*argv, *(["--stride", "9"] if stage[0] == "psa-window" else []), *other, data=data, status=2) == b"", name)
+            check(psa(*argv, *other, data=data, status=2) == b"", name)
             check("configuration" in psa.err, name + ": " + psa.err)
         wrong = good.replace(b'"psa_state":1', b'"psa_state":2', 1)
         check(wrong != good, "version")

@@ -35,8 +35,12 @@ steady() {
     "$BIN/psa-sim" --no-faults --duration 30s >"$T/readings"
     steady "$T/readings" "$BIN/psa-filter" --lowpass 40Hz --rate 100Hz --fields 'accel_*,gyro_*'
     steady "$T/readings" "$BIN/psa-features" --rolling mean,std@5,20
+    steady "$T/readings" "$BIN/psa-features" --rolling std,var,min,max,median,q95,rms,slope,ewma,zscore@5,20,500ms,2s
+    steady "$T/readings" "$BIN/psa-window" --session 50ms --max-samples 100 --intervals
+    steady "$T/readings" "$BIN/psa-window" --length 1s --stride 250ms --align epoch --intervals
     steady "$T/readings" "$BIN/psa-window" --length 1s --stride 250ms
     mv "$T/out" "$T/windows"
+    steady "$T/windows" "$BIN/psa-features" --set all,array --band 1:10 --rpm 600 --bearing 8,1,4,0 --envelope 10:30 --nperseg 50 --taper hann
     steady "$T/windows" "$BIN/psa-features"
     mv "$T/out" "$T/features"
     grep accel_gyro "$T/features" | "$BIN/psa-train" isolation-forest --trees 20 --output "$T/model"
@@ -44,6 +48,21 @@ steady() {
     steady "$T/features" "$BIN/psa-score" --ecod --warmup 10 --horizon 20
     mv "$T/out" "$T/scored"
     steady "$T/scored" "$BIN/psa-alert"
+}
+
+@test "steady state allocates nothing in psa-filter's operations" {
+    "$BIN/psa-sim" --scene imu --duration 60s >"$T/sim" # a slow sensor would not have warmed up in a quarter of the time
+    awk 'NR % 25 == 0 { sub(/"accel_y":[^,]*/, "\"accel_y\":null") } { print }' "$T/sim" >"$T/readings"
+    grep -q null "$T/readings"
+    steady "$T/readings" "$BIN/psa-filter" --median 5 --hampel 7 --kalman velocity,1,1 --lowpass 40Hz --rate 100Hz
+    steady "$T/readings" "$BIN/psa-filter" --fill linear --hampel 7 --centred --magnitude 'accel_*=accel' --ewma 200ms --max-gap 1s
+    steady "$T/readings" "$BIN/psa-filter" --detrend linear,20 --difference --scale 2 --offset 1 --clip -1:1 --suffix _f
+    steady "$T/readings" "$BIN/psa-filter" --resample 40 --lowpass 10 --rate 100Hz
+    steady "$T/readings" "$BIN/psa-filter" --resample 50,mean --decimate 2
+    steady "$T/readings" "$BIN/psa-filter" --resample 250,linear --median 3 --centred
+    "$BIN/psa-window" --length 1s <"$T/readings" >"$T/blocks"
+    steady "$T/blocks" "$BIN/psa-filter" --zero-phase --lowpass 10 --median 5 --fill linear
+    steady "$T/blocks" "$BIN/psa-filter" --resample 40 --integrate 1Hz
 }
 
 @test "steady state allocates nothing on the way into a spool" {

@@ -26,7 +26,7 @@ def windows():
         check(out["timestamp_ns"] == T0 + round((len(x) - 1) * 1e9 / w["fs"]), "time is the last sample's")
         check("rate_hz" not in out, "rate_hz of a feature record")
     constant = records(psa("psa-features", "--stats", data=lines([{"fields": {"v": [3.5] * 64}, "timestamp_ns": T0}])))
-    check(constant[0]["fields"]["v_kurtosis"] is None and '"noted":{"undefined":1}' in psa.err, psa.err)
+    check(constant[0]["fields"]["v_kurtosis"] is None and '"noted":{"constant":1}' in psa.err, psa.err)
 
 
 def moving_average():

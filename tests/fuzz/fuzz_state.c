@@ -29,6 +29,20 @@ static const struct configuration {
     { &psa_features_stage, { "psa-features", "--length", "4", "--stride", "2" } },
     { &psa_score_stage, { "psa-score", "--ecod", "--warmup", "4", "--horizon", "6" } },
     { &psa_alert_stage, { "psa-alert", "--cooldown", "50ms" } },
+    { &psa_window_stage, { "psa-window", "--session", "20ms", "--max-samples", "8" } },
+    { &psa_features_stage,
+      { "psa-features", "--rolling", "mean,slope,min,max,q05,ewma,zscore@5,40ms", "--max-samples", "8" } },
+    { &psa_filter_stage,
+      { "psa-filter", "--fill", "linear,4", "--median", "5", "--centred", "--magnitude", "*=m", "--hampel", "4",
+        "--difference" } },
+    { &psa_filter_stage,
+      { "psa-filter", "--hampel", "5", "--kalman", "velocity,1,1", "--resample", "40", "--fill", "hold", "--ewma",
+        "50ms" } },
+    { &psa_filter_stage,
+      { "psa-filter", "--detrend", "linear,5", "--kalman", "level,1,1", "--resample", "30,mean", "--decimate", "2",
+        "--median", "3" } },
+    { &psa_filter_stage,
+      { "psa-filter", "--decimate", "2,fir", "--resample", "70,linear", "--resample", "50,previous" } },
 };
 enum { CONFIGURATIONS = sizeof configurations / sizeof *configurations };
 

@@ -61,6 +61,12 @@ save_state 3 psa-features --rolling mean,std@3,5
 save_state 4 psa-features --length 4 --stride 2
 save_state 5 psa-score --ecod --warmup 4 --horizon 6
 save_state 6 psa-alert --cooldown 50ms
+save_state 7 psa-window --session 20ms --max-samples 8
+save_state 8 psa-features --rolling mean,slope,min,max,q05,ewma,zscore@5,40ms --max-samples 8
+save_state 9 psa-filter --fill linear,4 --median 5 --centred --magnitude '*=m' --hampel 4 --difference
+save_state ':' psa-filter --hampel 5 --kalman velocity,1,1 --resample 40 --fill hold --ewma 50ms
+save_state ';' psa-filter --detrend linear,5 --kalman level,1,1 --resample 30,mean --decimate 2 --median 3
+save_state '<' psa-filter --decimate 2,fir --resample 70,linear --resample 50,previous
 
 # ---- spool: a byte of choices, then cursor, dead letters and segments, a form feed behind each; blank CRCs are mended ----
 cursor='psa-spool-cursor 1 done=2 checkpoint=7 missing=0 damaged=1 expired=0 ########'

@@ -8,7 +8,7 @@
 
 #include "golden.h"
 
-#include "model/order_set.h"
+#include "dsp/order_set.h"
 #include "model/random.h"
 
 enum { SLOTS = 200, STEPS = 20000 };

@@ -9,8 +9,8 @@
  *
  * Memory: 20 bytes a slot (28 with sums). Slots not in use keep their value, NaN unless one was there.
  */
-#ifndef PSA_MODEL_ORDER_SET_H
-#define PSA_MODEL_ORDER_SET_H
+#ifndef PSA_DSP_ORDER_SET_H
+#define PSA_DSP_ORDER_SET_H
 
 #include <stdbool.h>
 #include <stddef.h>

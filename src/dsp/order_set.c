@@ -1,5 +1,5 @@
 /* order_set.c - see order_set.h. */
-#include "model/order_set.h"
+#include "dsp/order_set.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,14 +1,12 @@
 #!/usr/bin/env python3
 """make bench: what psa costs beside other tools, measured in one run on this machine.
 
-Every command runs ROUNDS times, the commands taking turns, so that a slow minute of the machine hits all of them; the
-median of their CPU seconds (user + system, by the kernel's accounting) is compared. Figures are only good as ratios:
-quote them with the command that made them.
+Commands take turns (turns.py), and the median of their CPU seconds is compared. signal_path.py has what is compared with
+SciPy, delivery.py the spool and MQTT. Figures are only good as ratios: quote them with the command that made them.
 """
 import itertools
 import os
 import select
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -16,37 +14,12 @@ import threading
 import time
 
 import delivery
+import signal_path
+from turns import ROUNDS, Run, load, take_turns
 
-ROUNDS = int(os.environ.get("BENCH_ROUNDS", "5"))
 READINGS = int(os.environ.get("BENCH_READINGS", "1000000"))
 CHAIN = ("psa-filter --lowpass 10Hz --order 4 --rate 100Hz | psa-window --length 1s --stride 250ms | psa-features"
          " | psa-score --model {model} | psa-alert")
-
-
-class Run:
-    """One command, its input file, and what it used each time."""
-
-    def __init__(self, name, argv, source):
-        self.name, self.argv, self.source = name, argv, source
-        self.cpu_s = []
-
-    def once(self):
-        with open(self.source, "rb") as stdin, open(os.devnull, "wb") as sink:
-            child = subprocess.Popen(self.argv, stdin=stdin, stdout=sink, stderr=subprocess.DEVNULL)
-            _, status, used = os.wait4(child.pid, 0)
-            child.returncode = os.waitstatus_to_exitcode(status)
-        if child.returncode != 0:
-            sys.exit(f"bench: '{' '.join(self.argv)}' exited with {child.returncode}")
-        self.cpu_s.append(used.ru_utime + used.ru_stime)
-
-    def cpu(self):
-        return statistics.median(self.cpu_s)
-
-
-def take_turns(runs):
-    for _ in range(ROUNDS):
-        for run in runs:
-            run.once()
 
 
 def throughput(bin_dir, work):
@@ -166,9 +139,9 @@ def main():
     bin_dir = os.path.abspath(sys.argv[1])
     with tempfile.TemporaryDirectory() as work:
         prepare(bin_dir, work)
-        with open("/proc/loadavg") as load:
-            print(f"machine: {os.cpu_count()} cores, load {load.read().split()[0]} at the start")
+        print(f"machine: {os.cpu_count()} cores, load {load()} at the start")
         throughput(bin_dir, work)
+        signal_path.measure(bin_dir, work)
         memory(bin_dir, work)
         latency(bin_dir)
         delivery.measure(bin_dir, work)

@@ -26,11 +26,17 @@ manual() { printf '%s\n' '.Sh EXAMPLES' '.Bd -literal' "$@" .Ed; }
 }
 
 @test "every reason that the filters count stands in their manuals" {
-    # The names in psa_reject(...), psa_drop(...) and psa_note(...) of a stage; then those that every filter has.
-    reasons() { grep -oh 'psa_\(reject\|reject_held\|drop\|note\)(node[^;]*' "$1" | grep -o '"[a-z_]*"' | tr -d '"' | sort -u; }
+    # The names in psa_reject(...), psa_drop(...) and psa_note(...) of a stage's files, or in a variable that they are handed;
+    # then those that every filter has.
+    files() { case $1 in features) ls src/stage/feature*.c src/stage/rolling.c ;; *) ls src/stage/"$1"*.c ;; esac; }
+    reasons() {
+        files "$1" | xargs cat | tr '\n' ' ' |
+            grep -o 'psa_\(reject\|reject_held\|drop\|note\|count\|lose_held\)([^;]*\|\(reason\|broken\) = [^;]*' |
+            grep -o '"[a-z_]*"' | tr -d '"' | sort -u
+    }
     for stage in filter window features alert score; do
-        [ -n "$(reasons "src/stage/$stage.c")" ]
-        for reason in $(reasons "src/stage/$stage.c"); do
+        [ -n "$(reasons "$stage")" ]
+        for reason in $(reasons "$stage"); do
             grep -q "^\.\(It\|Pq\) Li .*\b$reason\b" "man/psa-$stage.1" || { echo "psa-$stage(1) does not explain $reason"; false; }
         done
     done

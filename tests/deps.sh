@@ -13,7 +13,7 @@ set -euo pipefail
 build='g++ pkg-config libfftw3-dev libmosquitto-dev libssl-dev libcurl4-openssl-dev libsndfile1-dev'
 run='jq gnuplot-nox'
 lint='clang-format clang-tidy cppcheck shellcheck mandoc'
-test="libcmocka-dev bats jq valgrind libc6-dbg clang libclang-rt-dev locales python3 python3-scipy python3-sklearn python3-soundfile mosquitto mosquitto-clients openssl $lint"
+test="libcmocka-dev bats jq valgrind libc6-dbg clang libclang-rt-dev locales python3 python3-scipy python3-sklearn python3-pandas python3-statsmodels python3-soundfile mosquitto mosquitto-clients openssl $lint"
 bench='jq miller time mosquitto mosquitto-clients python3 python3-scipy'
 units='mmdebstrap systemd-container systemd util-linux'
 

@@ -26,36 +26,53 @@ static int parse_value(struct psa_operation *operation, const char *argument, st
     return psa_operation_real(operation, argument, -LARGEST, LARGEST, &operation->value[0], error);
 }
 
-static int run_scale(struct psa_step *step, struct psa_frames *in, struct psa_frames *spare)
+/* Every value there is becomes `of` it. */
+static inline int run_each(struct psa_step *step, struct psa_frames *in,
+                           double (*of)(const struct psa_operation *operation, double x))
 {
-    double factor = step->operation->value[0];
-
-    (void)spare;
     for (size_t i = 0; i < in->n; i++)
         for (size_t c = 0; c < step->n_channel; c++) {
             double *x = &in->x[i * in->width + step->channel[c]];
 
             if (isnan(*x)) continue;
-            *x *= factor;
+            *x = of(step->operation, *x);
             psa_step_overflows(step, step->channel[c], x);
         }
     return 0;
 }
 
+static double scaled(const struct psa_operation *operation, double x)
+{
+    return x * operation->value[0];
+}
+
+static double shifted(const struct psa_operation *operation, double x)
+{
+    return x + operation->value[0];
+}
+
+static double clipped(const struct psa_operation *operation, double x)
+{
+    if (x < operation->value[0]) return operation->value[0];
+    return x > operation->value[1] ? operation->value[1] : x;
+}
+
+static int run_scale(struct psa_step *step, struct psa_frames *in, struct psa_frames *spare)
+{
+    (void)spare;
+    return run_each(step, in, scaled);
+}
+
 static int run_offset(struct psa_step *step, struct psa_frames *in, struct psa_frames *spare)
 {
-    double value = step->operation->value[0];
-
     (void)spare;
-    for (size_t i = 0; i < in->n; i++)
-        for (size_t c = 0; c < step->n_channel; c++) {
-            double *x = &in->x[i * in->width + step->channel[c]];
+    return run_each(step, in, shifted);
+}
 
-            if (isnan(*x)) continue;
-            *x += value;
-            psa_step_overflows(step, step->channel[c], x);
-        }
-    return 0;
+static int run_clip(struct psa_step *step, struct psa_frames *in, struct psa_frames *spare)
+{
+    (void)spare;
+    return run_each(step, in, clipped);
 }
 
 /* LOW:HIGH, either may be left out. */
@@ -76,21 +93,6 @@ static int parse_clip(struct psa_operation *operation, const char *argument, str
         return -1;
     if (operation->value[0] <= operation->value[1]) return 0;
     return psa_fail(error, PSA_EXIT_PERMANENT, "--clip: '%s' has its lower limit above the upper one", argument);
-}
-
-static int run_clip(struct psa_step *step, struct psa_frames *in, struct psa_frames *spare)
-{
-    double low = step->operation->value[0], high = step->operation->value[1];
-
-    (void)spare;
-    for (size_t i = 0; i < in->n; i++)
-        for (size_t c = 0; c < step->n_channel; c++) {
-            double *x = &in->x[i * in->width + step->channel[c]];
-
-            if (*x < low) *x = low;
-            else if (*x > high) *x = high;
-        }
-    return 0;
 }
 
 const struct psa_operation_type psa_scale_operation = {

@@ -284,9 +284,10 @@ static int check_company(const struct merged *merged, const bool *used, struct p
 
         if (!used[i]) continue;
         if (option->needs && !is_used(merged, used, option->needs)) return fail_needs(merged, option, error);
-        if (option->not_with && is_used(merged, used, option->not_with))
-            return psa_fail(error, PSA_EXIT_PERMANENT, "--%s means nothing beside --%s", option->name,
-                            option->not_with);
+        for (size_t k = 0; option->not_with && k < merged->n; k++)
+            if (used[k] && is_among(option->not_with, merged->option[k]->name))
+                return psa_fail(error, PSA_EXIT_PERMANENT, "--%s means nothing beside --%s", option->name,
+                                merged->option[k]->name);
     }
     return 0;
 }

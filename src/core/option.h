@@ -38,11 +38,11 @@ struct psa_option {
     double min, max;     /* limits, ignored when both are 0 */
     /* PSA_OPT_CALL: value is NULL for one without metavar. -1 with *error set refuses it. */
     int (*take)(void *config, const struct psa_option *option, const char *value, struct psa_error *error);
-    const char *
-        needs; /* name of an option without which it means nothing, or several, a|b: any of them that the program has */
-    const char *not_with; /* name of an option beside which it means nothing; NULL: none */
-    bool free_of_state;   /* does not change what a saved state means; state files ignore it */
-    char asks;            /* PSA_OPT_ASK: what *asked becomes */
+    /* Names of options, one or several, a|b; NULL: none. It means nothing without any of those that the program has / beside
+     * any of those. */
+    const char *needs, *not_with;
+    bool free_of_state; /* does not change what a saved state means; state files ignore it */
+    char asks;          /* PSA_OPT_ASK: what *asked becomes */
 };
 
 /* A table and the struct that its offsets lie in. */

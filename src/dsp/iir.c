@@ -13,7 +13,7 @@
  *
  * In a band that lies symmetric about a quarter of the rate, poles tie for "closest", and in SciPy the last bit of each
  * decides. Here distances that differ by rounding only are equal and the first root wins, so that every machine gives
- * the same sections; there they may stand in another order than SciPy's, the product of all being the same.
+ * the same order of sections; there they may stand in another order than SciPy's, the product of all being the same.
  */
 #include "dsp/iir.h"
 

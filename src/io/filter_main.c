@@ -88,7 +88,7 @@ struct run {
     struct psa_lines lines;
     struct psa_decoder *decoder;
     struct psa_writer out, rejects;
-    struct psa_report report;
+    struct psa_report *report; /* [n_node]: each stage has its own first ten of a cause, as its process in a pipe has */
     struct psa_world world;
     int64_t state_every_ns, saved_at_ns;
 };
@@ -98,8 +98,10 @@ struct run {
 static void say(void *ctx, const struct psa_node *node, const char *cause, const char *text)
 {
     struct run *run = ctx;
+    const struct psa_node *outer = node;
 
-    psa_report_say(&run->report, node->name, node->line ? node->source : NULL, node->line, cause, text);
+    while (outer->holder) outer = outer->holder;
+    psa_report_say(&run->report[outer - run->node], node->name, node->line ? node->source : NULL, node->line, cause, text);
 }
 
 static int keep_line(struct run *run, struct psa_str line, struct psa_error *error)
@@ -252,7 +254,7 @@ static int loop(struct run *run, struct psa_error *error)
         case PSA_GOT_NOTHING: break; /* never: this reader waits */
         case PSA_GOT_END:
             if (run->lines.unfinished)
-                psa_report_say(&run->report, run->name, run->lines.name, run->lines.number + 1, "stop",
+                psa_report_say(&run->report[0], run->name, run->lines.name, run->lines.number + 1, "stop",
                                "stopped within this line; it was not handled");
             return head.put(head.ctx, &(struct psa_item){ PSA_ITEM_END, NULL, NULL }, error);
         }
@@ -302,6 +304,12 @@ static bool anything_rejected(const struct run *run)
     return false;
 }
 
+/* A run that failed before that has nothing to account for, and a line of zeros would hide why. */
+static bool anything_read(const struct run *run)
+{
+    return run->node[0].stats.in || run->node[0].stats.control;
+}
+
 /* Flush and close what is open, say the totals, and choose the exit status. */
 static int end_run(struct run *run, int status, struct psa_error *error)
 {
@@ -317,8 +325,8 @@ static int end_run(struct run *run, int status, struct psa_error *error)
         *error = later;
         status = -1;
     }
-    psa_report_totals(&run->report);
-    if (print_stats(run, false, &later) != 0 && status == 0) {
+    for (size_t i = 0; i < run->n_node; i++) psa_report_totals(&run->report[i]);
+    if ((status == 0 || anything_read(run)) && print_stats(run, false, &later) != 0 && status == 0) {
         *error = later;
         status = -1;
     }
@@ -332,10 +340,15 @@ int psa_chain_run(const char *name, struct psa_node *node, size_t n, const struc
 {
     struct psa_error error = { 0 };
     struct run *run = calloc(1, sizeof *run);
+    struct psa_report *report = calloc(n, sizeof *report);
     int status;
 
-    if (!run) return PSA_EXIT_RUNTIME;
-    *run = (struct run){ .name = name, .node = node, .n_node = n, .input = input };
+    if (!run || !report) {
+        free(run);
+        free(report);
+        return PSA_EXIT_RUNTIME;
+    }
+    *run = (struct run){ .name = name, .node = node, .n_node = n, .input = input, .report = report };
     run->world = (struct psa_world){ run, say, reject, file_write, file_read, file_remove, file_forget };
     psa_lines_init(&run->lines, file, n_file, (size_t)input->max_line);
     run->lines.idle = idle;
@@ -346,6 +359,7 @@ int psa_chain_run(const char *name, struct psa_node *node, size_t n, const struc
     for (size_t i = 0; i < n; i++) psa_node_close(&node[i]);
     psa_decoder_free(run->decoder);
     psa_lines_free(&run->lines);
+    free(report);
     free(run);
     if (status == PSA_BROKEN_PIPE) psa_exit_broken_pipe();
     return status;

@@ -49,6 +49,7 @@ struct window_slot {
     struct psa_record envelope; /* the newest record without its fields */
     struct label_run *run;
     size_t n_run, cap_run;
+    size_t n_loaded; /* samples of each row, as a state had them */
 };
 
 struct window {
@@ -830,6 +831,7 @@ static bool load_rows(struct window_slot *slot, struct psa_json *in)
         }
         if (n != slot->end) return false;
     }
+    slot->n_loaded = slot->end;
     return !psa_json_next_item(in) && !in->fault.what;
 }
 
@@ -857,6 +859,7 @@ static bool loaded_slot(struct psa_slot *base)
 {
     const struct window_slot *slot = (const struct window_slot *)base;
 
+    if (slot->n_loaded != slot->end) return false; /* times that came behind the rows have no samples */
     for (size_t i = slot->begin + 1; i < slot->end; i++)
         if (slot->time_ns[i] < slot->time_ns[i - 1]) return false;
     if (slot->end == slot->begin) return true;

@@ -218,9 +218,10 @@ null' ]
     sed 's/,"rows":\[\[1\]\]//' "$T/state" >"$T/less"
     ! cmp -s "$T/state" "$T/less"
     keep 2 "$BIN/psa-window" --length 2 --state "$T/less" <"$T/in"
+    saying 'a slot that lacks a member'
     # Times behind the rows would be of samples that nothing has given.
     sed 's/"time_ns":\[1\],"rows":\[\[1\]\]/"rows":[[]],"time_ns":[1]/' "$T/state" >"$T/turned"
     ! cmp -s "$T/state" "$T/turned"
     keep 2 "$BIN/psa-window" --length 2 --state "$T/turned" <"$T/in"
-    saying 'a slot that lacks a member'
+    saying 'a slot that is not whole'
 }

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "core/error.h"
+#include "core/number.h"
 #include "core/record.h"
 #include "dsp/moments.h"
 #include "dsp/quantile.h"
@@ -20,7 +21,15 @@
 #include "stage/stages.h"
 #include "stage/window.h"
 
-enum { FIRST_SAMPLES = 128 };
+enum {
+    FIRST_SAMPLES = 128,
+    OVERLAP_MOST = 10000 /* windows that a sample may lie in */
+};
+
+/* A rate_hz that is fitted to a clock wanders a little; beyond this share it is another rate. */
+static const double RATE_TOLERANCE = 0.01;
+/* How far, as a share of its length, a block may begin before its place and still follow the one before. */
+static const double BLOCK_DRIFT = 0.01;
 
 /* Labels that a run of consecutive samples shares. */
 struct label_run {
@@ -90,6 +99,9 @@ int psa_window_check(struct psa_window_config *config, struct psa_error *error)
             error, PSA_EXIT_PERMANENT,
             "--align epoch needs windows of time, such as --length 1s; --length %lld is a number of samples",
             (long long)config->length.value);
+    if (!config->length.by_count && config->stride.value < config->length.value / OVERLAP_MOST)
+        return psa_fail(error, PSA_EXIT_PERMANENT,
+                        "--stride is below a %dth of --length: each sample would be written that often", OVERLAP_MOST);
     if (config->length.by_count && config->length.value > config->max_samples)
         return psa_fail(error, PSA_EXIT_PERMANENT, "--length %lld is above --max-samples %lld",
                         (long long)config->length.value, (long long)config->max_samples);
@@ -103,6 +115,15 @@ static bool by_time(const struct psa_window_config *config)
 }
 
 /* ---- slots ---------------------------------------------------------------------------------------------------------------- */
+
+/* How many of the samples held are in no window so far. */
+static size_t unwritten_samples(const struct window_slot *slot)
+{
+    uint64_t from = slot->unwritten > slot->first ? slot->unwritten - slot->first : 0;
+    size_t held = slot->end - slot->begin;
+
+    return from < held ? held - (size_t)from : 0;
+}
 
 /* How many records that this run counted are in no window so far: all their samples are held and unwritten. */
 static size_t unwritten_records(const struct window_slot *slot)
@@ -512,6 +533,8 @@ static int end_windows(struct psa_node *node, struct window_slot *slot, struct p
             slice.end_ns = psa_ns_add(slot->start_ns, config->length.value);
         }
         if (emit(node, slot, &slice, error) != 0) return -1;
+    } else if (n && unwritten_samples(slot)) {
+        psa_count(&node->stats.noted, "unfinished", unwritten_samples(slot));
     }
     start_anew(slot);
     return 0;
@@ -527,6 +550,21 @@ static int heed_gap(struct psa_node *node, struct window_slot *slot, int64_t ns,
     psa_note(node, "gap");
     psa_say(node, "gap", "%s: a gap of %.3f s; windows start anew", psa_key_show(slot->slot.key, shown),
             (double)psa_ns_since(ns, slot->last_ns) / 1e9);
+    return end_windows(node, slot, error);
+}
+
+/* A stream whose rate_hz changes is sampled anew: windows of two rates would show neither. */
+static int heed_rate(struct psa_node *node, struct window_slot *slot, double rate_hz, struct psa_error *error)
+{
+    char shown[128], old[PSA_NUMBER_MAX + 1], new[PSA_NUMBER_MAX + 1];
+
+    if (!slot->open || !(rate_hz > 0) || !(slot->rate_hz > 0)) return 0;
+    if (fabs(rate_hz - slot->rate_hz) <= RATE_TOLERANCE * slot->rate_hz) return 0;
+    psa_number_text(slot->rate_hz, old);
+    psa_number_text(rate_hz, new);
+    psa_note(node, "rate_changed");
+    psa_say(node, "rate_changed", "%s: the sampling rate changed from %s to %s Hz; windows start anew",
+            psa_key_show(slot->slot.key, shown), old, new);
     return end_windows(node, slot, error);
 }
 
@@ -642,12 +680,24 @@ static size_t samples_of(const struct window_slot *slot)
 
 /* ---- the stage --------------------------------------------------------------------------------------------------------------------- */
 
+/* Does a block of n samples begin where the last sample lets expect it, but for the drift of a clock, a hundredth of the
+ * block? A sensor's own clock and the gateway's differ by more than half a sample in a long block; then no sample of it has
+ * been there before. */
+static bool follows_closely(const struct window_slot *slot, const struct psa_record *record, size_t n)
+{
+    double slack = fmax(0.5, BLOCK_DRIFT * (double)n);
+
+    if (!slot->open) return false;
+    return record->timestamp_ns >=
+           psa_ns_add(slot->last_ns, psa_ns_of_samples(1, record->rate_hz)) - psa_ns_of_samples(slack, record->rate_hz);
+}
+
 static int put_samples(struct psa_node *node, struct window_slot *slot, struct psa_record *record,
                        struct psa_error *error)
 {
     size_t n = samples_of(slot);
     int64_t half_ns = record->rate_hz > 0 ? psa_ns_of_samples(0.5, record->rate_hz) : 0;
-    bool taken = false, begins = true;
+    bool taken = false, begins = true, follows;
     char shown[128];
 
     if (n == 0)
@@ -659,11 +709,14 @@ static int put_samples(struct psa_node *node, struct window_slot *slot, struct p
                         psa_key_show(slot->slot.key, shown),
                         (long long)psa_ns_since(slot->last_ns, record->timestamp_ns));
     psa_slot_advance(&slot->slot, record);
+    if (heed_rate(node, slot, record->rate_hz, error) != 0) return -1;
+    follows = n > 1 && follows_closely(slot, record, n);
     for (size_t i = 0; i < n; i++) {
         int64_t ns = record->timestamp_ns;
 
         if (i) ns = psa_ns_add(ns, psa_ns_of_samples((double)i, record->rate_hz));
-        if (n > 1 && slot->open && ns < psa_ns_add(slot->last_ns, half_ns)) { /* it came with the block before */
+        if (follows && ns < slot->last_ns) ns = slot->last_ns;
+        if (n > 1 && !follows && slot->open && ns < psa_ns_add(slot->last_ns, half_ns)) { /* it came before */
             psa_note(node, "overlap");
             continue;
         }

@@ -59,7 +59,7 @@ null' ]
     points '0 5 10 500 505 510 520' >"$T/in"
     keep 0 "$BIN/psa-window" --length 10ms --max-gap 100ms --stats <"$T/in"
     said 'psa-window: stdin:4: a: a gap of 0.490 s; windows start anew'
-    saying '"noted":{"gap":1}'
+    saying '"noted":{"gap":1,"unfinished":1}'
     [ "$(jq -c .window.start_ns "$T/out" | tr '\n' ' ')" = '0 10000000 500000000 510000000 ' ]
 }
 
@@ -224,4 +224,49 @@ null' ]
     ! cmp -s "$T/state" "$T/turned"
     keep 2 "$BIN/psa-window" --length 2 --state "$T/turned" <"$T/in"
     saying 'a slot that is not whole'
+}
+
+# blocks STEP_NS RATE...: ten-sample blocks of a, STEP_NS apart, each with its rate_hz.
+blocks() {
+    local step=$1 at=0 from
+    shift
+    for rate in "$@"; do
+        from=$((at * 10))
+        record a "\"x\":[$(seq -s, "$from" "$((from + 9))")]" "$((at * step))" "\"rate_hz\":$rate"
+        at=$((at + 1))
+    done
+}
+
+@test "blocks of a clock that is a little fast follow each other: no sample is taken for one that came before" {
+    blocks 9950000 1000 1000 1000 1000 >"$T/in"
+    keep 0 "$BIN/psa-window" --length 20 --stats <"$T/in"
+    [ "$(jq -c '.fields.x[0], .fields.x[-1]' "$T/out" | tr '\n' ' ')" = '0 19 20 39 ' ]
+    saying '"noted":{}'
+    blocks 5000000 1000 1000 1000 >"$T/in" # half of each came before
+    keep 0 "$BIN/psa-window" --length 20 --stats <"$T/in"
+    saying '"noted":{"overlap":10}'
+}
+
+@test "a rate that changes starts the windows anew" {
+    blocks 10000000 1000 1000 2000 2000 >"$T/in"
+    keep 0 "$BIN/psa-window" --length 15 --partial --stats <"$T/in"
+    said 'psa-window: stdin:3: a: the sampling rate changed from 1000 to 2000 Hz; windows start anew'
+    saying '"noted":{"rate_changed":1}'
+    [ "$(jq -c '[.rate_hz, .window.n]' "$T/out" | tr '\n' ' ')" = '[1000,15] [1000,5] [2000,15] [2000,5] ' ]
+}
+
+@test "samples that no window held are noted as unfinished" {
+    points '0 5 10 15 20' >"$T/in"
+    keep 0 "$BIN/psa-window" --length 3 --stats <"$T/in"
+    saying '"noted":{"unfinished":2}'
+    keep 0 "$BIN/psa-window" --length 3 --stride 1 --stats <"$T/in"
+    saying '"noted":{}'
+    keep 0 "$BIN/psa-window" --length 3 --state "$T/state" --stats <"$T/in"
+    saying '"noted":{}'
+}
+
+@test "windows of time start at most 10000 times within a length" {
+    keep 2 "$BIN/psa-window" --length 10m --stride 10us --align epoch </dev/null
+    said 'psa-window: --stride is below a 10000th of --length: each sample would be written that often'
+    keep 0 "$BIN/psa-window" --length 10s --stride 1ms </dev/null
 }

@@ -22,9 +22,9 @@ const char *psa_json_space(const char *p, const char *end)
     return p;
 }
 
-/* Bytes of the UTF-8 character at p (RFC 3629 section 4's table), 0 when it is none. */
-static size_t utf8_length(const unsigned char *p, size_t left)
+size_t psa_utf8_length(const char *text, size_t left)
 {
+    const unsigned char *p = (const unsigned char *)text;
     unsigned char low = 0x80, high = 0xbf;
     size_t n;
 
@@ -75,7 +75,7 @@ const char *psa_json_string(const char *p, const char *end, bool *escaped, struc
             if (!n) return refuse(fault, p, "a backslash that starts no escape");
             if (escaped) *escaped = true;
         } else if (c >= 0x80) {
-            n = utf8_length((const unsigned char *)p, (size_t)(end - p));
+            n = psa_utf8_length(p, (size_t)(end - p));
             if (!n) return refuse(fault, p, "bytes that are not UTF-8");
         }
         p += n;

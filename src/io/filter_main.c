@@ -101,7 +101,8 @@ static void say(void *ctx, const struct psa_node *node, const char *cause, const
     const struct psa_node *outer = node;
 
     while (outer->holder) outer = outer->holder;
-    psa_report_say(&run->report[outer - run->node], node->name, node->line ? node->source : NULL, node->line, cause, text);
+    psa_report_say(&run->report[outer - run->node], node->name, node->line ? node->source : NULL, node->line, cause,
+                   text);
 }
 
 static int keep_line(struct run *run, struct psa_str line, struct psa_error *error)

@@ -417,6 +417,9 @@ static int settle_times(struct psa_replay *replay, struct psa_error *error)
         return psa_fail(error, PSA_EXIT_PERMANENT, "--restamp and --restamp-to exclude each other");
     if (replay->has_from && psa_source_parse_time(config->from, "--from", &replay->from_ns, error) != 0) return -1;
     if (replay->has_to && psa_source_parse_time(config->to, "--to", &replay->to_ns, error) != 0) return -1;
+    if (replay->has_from && replay->has_to && replay->from_ns >= replay->to_ns)
+        return psa_fail(error, PSA_EXIT_PERMANENT, "--from %s is not before --to %s; there is nothing between them",
+                        config->from, config->to);
     replay->has_start = config->start_time != NULL;
     if (replay->has_start && psa_source_parse_time(config->start_time, "--start-time", &replay->start_ns, error) != 0)
         return -1;
@@ -463,7 +466,10 @@ static int open_rejects(struct psa_replay *replay, struct psa_error *error)
 static int open_inputs(struct psa_replay *replay, char **file, size_t n_file, struct psa_error *error)
 {
     static char standard_input[] = "-";
+    size_t n_stdin = 0;
 
+    for (size_t i = 0; i < n_file; i++) n_stdin += strcmp(file[i], standard_input) == 0;
+    if (n_stdin > 1) return psa_fail(error, PSA_EXIT_PERMANENT, "standard input (-) is named twice; it is read once");
     replay->n_input = n_file > 0 ? n_file : 1;
     replay->input = calloc(replay->n_input, sizeof *replay->input);
     replay->heap = calloc(replay->n_input, sizeof *replay->heap);
@@ -496,7 +502,8 @@ static int end_program(struct psa_replay *replay, int status, struct psa_error *
     progress_clear(replay);
     if (replay->rejects.name != NULL) closed = psa_writer_close(&replay->rejects, &later);
     psa_report_totals(&replay->report);
-    if (closed == 0) closed = print_stats(replay, false, &later);
+    const bool began = status == 0 || replay->stats.in > 0 || replay->stats.control > 0;
+    if (closed == 0 && began) closed = print_stats(replay, false, &later);
     if (status == 0 && closed != 0) {
         status = closed;
         *error = later;

@@ -78,6 +78,22 @@ static bool ends_in(struct psa_str name, const char *suffix)
 
 /* ---- the header -------------------------------------------------------------------------------------------------- */
 
+/* No text's first line has control characters, or is in the main no ASCII without being UTF-8. */
+static bool is_binary(struct psa_str line)
+{
+    size_t n_ascii = 0, n_bad = 0;
+
+    for (size_t i = 0; i < line.n;) {
+        const unsigned char c = (unsigned char)line.p[i];
+        const size_t n = c < 0x80 ? 1 : psa_utf8_length(line.p + i, line.n - i);
+        if ((c < 0x20 && c != '\t' && c != '\r' && c != '\n') || c == 0x7f) return true;
+        n_ascii += c < 0x80;
+        n_bad += n == 0;
+        i += n == 0 ? 1 : n;
+    }
+    return n_bad > n_ascii;
+}
+
 static int find_time(struct psa_table *table, const struct psa_table_options *options, const char *file,
                      struct psa_error *error)
 {
@@ -94,6 +110,11 @@ static int find_time(struct psa_table *table, const struct psa_table_options *op
             if (same_name(table->name[i], time_names[usual])) return 0;
         }
     }
+    if (is_binary(table->header))
+        return psa_fail(error, PSA_EXIT_PERMANENT,
+                        "%s: neither records, nor a table, nor begins as sound that libsndfile knows; --format sound "
+                        "tries what else it can open",
+                        file);
     return psa_fail(error, PSA_EXIT_PERMANENT, "%s: no column of time in its header '%.*s'; name it with --time-column",
                     file, (int)(table->header.n < 200 ? table->header.n : 200), table->header.p);
 }

@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/json.h"
+
 /* Is stderr the journal? systemd names its device and inode in JOURNAL_STREAM (systemd.exec(5)). */
 static bool journal(void)
 {
@@ -18,6 +20,16 @@ static bool journal(void)
            status.st_dev == device && status.st_ino == inode;
 }
 
+/* Bytes of the character at p that a terminal may show: one of UTF-8 and no control character; 0: none. */
+static size_t shown_bytes(const char *p, size_t left)
+{
+    const unsigned char c = (unsigned char)*p;
+
+    if (c < 0x80) return c >= 0x20 && c != 0x7f;
+    if (c == 0xc2 && left > 1 && (unsigned char)p[1] < 0xa0) return 0; /* U+0080 to U+009F */
+    return psa_utf8_length(p, left);
+}
+
 /* One line, whole, in one write. */
 static void print(int priority, const char *name, const char *place, const char *text)
 {
@@ -26,8 +38,12 @@ static void print(int priority, const char *name, const char *place, const char 
                      text);
 
     if (n > (int)sizeof line - 2) n = (int)sizeof line - 2;
-    for (int i = 0; i < n; i++)
-        if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f) line[i] = '?';
+    for (int i = 0; i < n;) {
+        const size_t shown = shown_bytes(line + i, (size_t)(n - i));
+
+        if (!shown) line[i] = '?';
+        i += shown ? (int)shown : 1;
+    }
     line[n++] = '\n';
     (void)!write(STDERR_FILENO, line, (size_t)n); /* with stderr gone there is nobody left to tell */
 }

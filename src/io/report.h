@@ -18,7 +18,7 @@ struct psa_report {
 };
 
 /* Print `name: source:line: text` (without source: when NULL; without line when 0) unless ten of this cause were shown.
- * Control characters become '?'. Under systemd's journal each line starts with its priority, <3> or <4>. */
+ * Control characters and bytes that are no UTF-8 become '?'. Under systemd's journal each line starts with its priority, <3> or <4>. */
 void psa_report_say(struct psa_report *report, const char *name, const char *source, uint64_t line, const char *cause,
                     const char *text);
 /* What the cause was about works again: its next ten messages are shown too, so that a service that runs for months still

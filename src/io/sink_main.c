@@ -371,7 +371,8 @@ static int end_sink(struct sink *sink, int status, struct psa_error *error)
         status = -1;
     }
     psa_report_totals(&sink->run.report);
-    if (print_stats(sink, false, &later) != 0 && status == 0) {
+    const bool began = status == 0 || sink->opened;
+    if (began && print_stats(sink, false, &later) != 0 && status == 0) {
         *error = later;
         status = -1;
     }

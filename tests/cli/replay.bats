@@ -254,6 +254,29 @@ END
     printf 'time,Temp\302\260C\n1,2\n' | replay | jq -e '.fields["Temp°C"] == 2'
 }
 
+@test "what a terminal cannot show is masked in messages" {
+    printf 'Zeit,Temp\260C,\303\244\302\233\n1,2,3\n' >"$T/latin.csv"
+    status=0
+    replay "$T/latin.csv" 2>"$T/err" || status=$?
+    [ "$status" -eq 2 ]
+    echo "psa-replay: $T/latin.csv: no column of time in its header 'Zeit,Temp?C,ä??'; name it with --time-column" | cmp - "$T/err"
+}
+
+@test "what leaves nothing to play is refused: --from not before --to, standard input named twice" {
+    record a 1 1 >"$T/in"
+    for range in '5 3' '5 5' '2024-03-09T16:00:00Z 2024-03-09'; do
+        status=0
+        replay --stats --from "${range% *}" --to "${range#* }" "$T/in" >"$T/out" 2>"$T/err" || status=$?
+        [ "$status" -eq 2 ]
+        echo "psa-replay: --from ${range% *} is not before --to ${range#* }; there is nothing between them" | cmp - "$T/err"
+    done
+    replay --from 1 --to 2 "$T/in" | cmp - "$T/in"
+    status=0
+    record a 1 1 | replay - "$T/in" - >"$T/out" 2>"$T/err" || status=$?
+    [ "$status" -eq 2 ]
+    echo 'psa-replay: standard input (-) is named twice; it is read once' | cmp - "$T/err"
+}
+
 @test "no progress into a pipe; wrong usage is told with status 2" {
     record a 1 1 | replay >/dev/null 2>"$T/err"
     [ ! -s "$T/err" ]

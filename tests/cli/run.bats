@@ -51,3 +51,38 @@ setup() {
     keep 0 "$BIN/psa-run" 'psa-filter --lowpass 1 --rate 9 | psa-features' "$T/in"
     said 'psa-features: stdin:3: no field is an array; put psa-window before it, or give --length or --rolling; rejected'
 }
+
+@test "each stage has its own first ten messages of a cause, and its own total, as in a pipe" {
+    ns=0
+    for i in $(seq 60); do # the rate changes every fourth record, and so between the stages' lines
+        ns=$((ns + (i / 4 % 2 ? 10000000 : 20000000)))
+        record a "\"x\":$i" "$ns" '"rate_hz":'$((i / 4 % 2 ? 100 : 50))
+    done >"$T/changes"
+    "$BIN/psa-filter" --lowpass 10 <"$T/changes" >"$T/1" 2>"$T/1.err"
+    "$BIN/psa-filter" --lowpass 5 <"$T/1" >"$T/2" 2>"$T/2.err"
+    "$BIN/psa-features" --features rms <"$T/2" >"$T/3" 2>"$T/3.err"
+    for stage in 1 2 3; do [ "$(wc -l <"$T/$stage.err")" -eq 11 ]; done # ten and the total
+    keep 0 "$BIN/psa-run" 'psa-filter --lowpass 10 | psa-filter --lowpass 5 | psa-features --features rms' <"$T/changes"
+    same "$T/out" <"$T/3"
+    sort "$T/1.err" "$T/2.err" "$T/3.err" >"$T/want"
+    sort "$T/err" | diff - "$T/want"
+    [ "$(grep -c '^psa-filter: rate_changed: 15 such messages in all (the first 10 were shown)$' "$T/err")" -eq 2 ]
+}
+
+@test "a run that never began has no accounting, one that failed on the way has" {
+    for options in '--lowpass 7 --rate 9' "--lowpass 1 --rate 9 --state $T/none/state"; do
+        # shellcheck disable=SC2086
+        keep 2 "$BIN/psa-filter" $options --stats --stats-file "$T/stats" "$T/in"
+        [ "$(grep -c psa_stats "$T/err")" -eq 0 ]
+        [ ! -e "$T/stats" ]
+        keep 2 "$BIN/psa-run" "psa-alert --stats | psa-filter $options --stats" "$T/in"
+        [ "$(grep -c psa_stats "$T/err")" -eq 0 ]
+    done
+    keep 2 "$BIN/psa-filter" --lowpass 1 --rate 9 --stats "$T/none"
+    [ "$(wc -l <"$T/err")" -eq 1 ]
+    saying 'cannot open'
+    keep 2 "$BIN/psa-replay" --separator ab --stats "$T/in"
+    [ "$(wc -l <"$T/err")" -eq 1 ]
+    keep 2 "$BIN/psa-filter" --lowpass 1 --rate 9 --stats "$T/in" "$T/none"
+    saying '{"psa_stats":"psa-filter","in":4,'
+}

@@ -22,9 +22,15 @@ tone() { "$PY" -c 'import struct, sys; n = int(sys.argv[1]); sys.stdout.buffer.w
 @test "float and double: every sample is the file's own double; what is no number is null and counted" { check floats; }
 @test "FLAC, AIFF, W64, CAF, AU, RF64, RIFX: every sample, by name and by content, from a pipe too" { check_written formats; }
 @test "times are exact at 44.1 kHz after 33 million samples" { check times; }
-@test "the time of a broadcast wave file" { check broadcast; }
+@test "the time of a broadcast wave file; one that is none is 1970, and that is said" { check broadcast; }
 @test "a file that ends too early plays as far as it goes, and that is said" { check cut; }
-@test "a damaged FLAC file plays up to the damage; --strict exits with 3" { check_written damaged; }
+@test "cut short: every kind says the same as a file and from a pipe" { check_written cut_kinds; }
+@test "a damaged FLAC file plays up to the damage, a pipe too; --strict exits with 3" { check_written damaged; }
+@test "what stands before a pipe's samples must fit into 64 KiB; the message names the limit" { check far; }
+@test "a short file takes little memory, whatever --block and --max-channels allow" {
+    ! grep -q __asan_init "$BIN/psa-replay" || skip "AddressSanitizer takes all of the address space"
+    check room
+}
 @test "any chunking of a pipe gives the same bytes, a live recording shows as it comes and can be stopped" { check chunks; }
 
 @test "a block is one record" {
@@ -71,6 +77,11 @@ END
     keep 0 "$BIN/psa-replay" --format csv "$T/text.wav"
     keep 2 "$BIN/psa-replay" --format sound "$T/text.wav"
     saying "$T/text.wav: no sound that libsndfile can read: "
+    printf '\377\363\204\304\0\0\n\0' >"$T/tone.mp3"
+    keep 2 "$BIN/psa-replay" "$T/tone.mp3"
+    said "psa-replay: $T/tone.mp3: neither records, nor a table, nor begins as sound that libsndfile knows; --format sound tries what else it can open"
+    printf '\377\363\204\304\n' | keep 2 "$BIN/psa-replay"
+    saying 'stdin: neither records, nor a table'
     : >"$T/empty.flac"
     keep 2 "$BIN/psa-replay" "$T/empty.flac"
     said "psa-replay: $T/empty.flac: an empty file, not sound"

@@ -1,5 +1,6 @@
 """psa-replay on sound files whose samples are known: written here, by the wave module, by hand, or by soundfile."""
 import os
+import resource
 import struct
 import subprocess
 import sys
@@ -157,7 +158,7 @@ def broadcast():
     rows = [[b"\0\0"]] * 10
 
     def bext(date, clock, samples):
-        return chunk(b"bext", b"\0" * 320 + date + clock + struct.pack("<Q", samples) + b"\0" * 256)
+        return chunk(b"bext", b"\0" * 320 + date + clock.ljust(8, b"\0") + struct.pack("<Q", samples) + b"\0" * 256)
 
     day = 1709942400  # 2024-03-09
     for name, what, options, want in (
@@ -171,6 +172,17 @@ def broadcast():
         file = wav(name + ".wav", 1, 16, 44100, rows, before=what)
         for pipe in (False, True):
             check(play(file, *options, pipe=pipe)[0]["timestamp_ns"] == want, "time of %s" % name)
+            check(("taken as 1970" in psa.err) == (name == "wrong"), "said of %s: %s" % (name, psa.err))
+    for name, what in (("february", bext(b"2024-02-30", b"16:00:00", 0)), ("clock", bext(b"2024-03-09", b"25:61:00", 0)),
+                       ("words", bext(b"yesterday!", b"16:00:00", 5)), ("half", bext(b"2024-03-09", b"16:00", 0)),
+                       ("huge", bext(b"2024-03-09", b"16:00:00", 2**64 - 1)), ("late", bext(b"2262-04-11", b"", 2**40))):
+        file = wav(name + ".wav", 1, 16, 44100, rows, before=what)
+        for pipe in (False, True):
+            got = play(file, "--stats", "--block", "3", pipe=pipe)
+            check([r["timestamp_ns"] for r in got] == [0, 68027, 136054, 204081], "%s: %r" % (name, got))
+            check(psa.err.count("is none; taken as 1970") == 1 and '"noted":{"no_start":1}' in psa.err, psa.err)
+        play(file, "--start-time", "5")
+        check(psa.err == "", "--start-time needs no other: " + psa.err)
 
 
 def cut():
@@ -197,16 +209,73 @@ def cut():
     check(len(wav_head) == 44 and '"noted":{"empty":1}' in psa.err.replace('"truncated":1,', ""), psa.err)
 
 
+def cut_kinds():
+    """Every kind that is cut short says the same as a file and from a pipe."""
+    raw = RANDOM.integers(-2**15, 2**15, size=50000).astype("i2")
+    for kind in ("wav", "rf64", "w64", "aiff", "au", "caf", "flac"):
+        soundfile.write(path("whole." + kind), raw, 44100)
+        with open(path("whole." + kind), "rb") as file:
+            data = file.read()
+        for part in (0.5, 0.75):
+            short, found = write("short." + kind, data[:int(len(data) * part)]), []
+            for pipe in (False, True):
+                got = joined(play(short, "--strict", "--stats", pipe=pipe), "ch1")
+                check(0 < len(got) < 50000 and got == [int(x) / 2**15 for x in raw[:len(got)]], kind + ": what is there")
+                check("cut short: its header tells of" in psa.err and '"rejected":{}' in psa.err and
+                      '"noted":{"truncated":1}' in psa.err, "%s, pipe %s: %s" % (kind, pipe, psa.err))
+                found.append(len(got))
+            check(found[0] == found[1], "%s: %r" % (kind, found))
+    soundfile.write(path("whole.w64"), raw, 44100)
+    with open(path("whole.w64"), "rb") as file:
+        data = file.read()
+    tail = write("tail.w64", data + b"x" * 1000)
+    for pipe in (False, True):
+        check(len(joined(play(tail, pipe=pipe), "ch1")) == 50000, "what stands behind the samples is none")
+
+
 def damaged():
+    """Damage that libsndfile sees ends it, in a file and from a pipe."""
     raw = RANDOM.integers(-2**15, 2**15, size=50000)
     soundfile.write(path("whole.flac"), raw.astype("i2"), 44100)
     with open(path("whole.flac"), "rb") as file:
         data = file.read()
-    half = write("half.flac", data[:len(data) // 2])
-    recs = records(psa("psa-replay", "--strict", "--stats", half, status=3))
-    got = joined(recs, "ch1")
-    check(10000 < len(got) < 30000 and got == [int(x) / 2**15 for x in raw[:len(got)]], "the sound half")
-    check('"rejected":{"sound":1}' in psa.err and "; what follows is left out" in psa.err, psa.err)
+    middle = len(data) // 2
+    data = data[:middle] + bytes(3000) + data[middle + 3000:]
+    bad = write("bad.flac", data)
+    for argv, more in (((bad,), {}), ((), {"data": data})):
+        got = joined(records(psa("psa-replay", "--strict", "--stats", *argv, status=3, **more)), "ch1")
+        check(10000 < len(got) < 30000 and got == [int(x) / 2**15 for x in raw[:len(got)]], "the sound half")
+        check('"rejected":{"sound":1}' in psa.err and "; what follows is left out" in psa.err, psa.err)
+
+
+def far():
+    """A pipe's samples must begin within 64 KiB; a file's need not."""
+    rows = [[struct.pack("<h", i)] for i in range(100)]
+    near = wav("near.wav", 1, 16, 1000, rows, before=chunk(b"LIST", b"INFO" + bytes(60000)))
+    file = wav("far.wav", 1, 16, 1000, rows, before=chunk(b"LIST", b"INFO" + bytes(65536)))
+    for name in (near, file):
+        check(len(joined(play(name), "ch1")) == 100, "as a file")
+    check(len(joined(play(near, pipe=True), "ch1")) == 100, "from a pipe")
+    with open(file, "rb") as data:
+        psa("psa-replay", data=data.read(), status=2)
+    check("stdin: no sound that libsndfile can read from a pipe, of which the first 65536 bytes must hold" in psa.err and
+          psa.err.endswith("; give the file by its name\n"), psa.err)
+
+
+def room():
+    """A short file takes the memory that it needs, not that of the largest block."""
+    file = wav("wide.wav", 1, 16, 1000, [[struct.pack("<h", 1024 * i + k) for k in range(-512, 512)] for i in range(10)])
+    long = wav("long.wav", 1, 16, 1000, [[struct.pack("<h", i % 1000)] for i in range(300000)])
+    limit = (resource.RLIMIT_AS, (500 << 20, 500 << 20))
+    options = ("--max-channels", "1024", "--block", "1048576")
+    for name, n, channels in ((file, 10, 1024), (long, 300000, 1)):
+        done = subprocess.run([os.path.join(BIN, "psa-replay"), *options, name], stdout=subprocess.PIPE, check=False,
+                              preexec_fn=lambda: resource.setrlimit(*limit))
+        check(done.returncode == 0, "%s: status %d" % (name, done.returncode))
+        got = records(done.stdout)
+        check(len(got) == 1 and [len(x) for x in got[0]["fields"].values()] == [n] * channels, name)
+        check(got[0]["fields"]["ch1"] == ([(1024 * i - 512) / 2**15 for i in range(10)] if channels > 1 else
+                                          [i % 1000 / 2**15 for i in range(n)]), name + ": samples")
 
 
 def chunks():
@@ -244,9 +313,9 @@ def chunks():
 
 
 TABLE = {"pcm24": pcm24, "pcm16": pcm16, "floats": floats, "formats": formats, "times": times, "broadcast": broadcast,
-         "cut": cut, "damaged": damaged, "chunks": chunks}
+         "cut": cut, "cut_kinds": cut_kinds, "damaged": damaged, "far": far, "room": room, "chunks": chunks}
 
 if __name__ == "__main__":
-    if soundfile is None and set(sys.argv[1:]) & {"formats", "damaged"}:
+    if soundfile is None and set(sys.argv[1:]) & {"formats", "cut_kinds", "damaged"}:
         sys.exit(77)
     main(TABLE)

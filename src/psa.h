@@ -168,6 +168,9 @@ struct psa_stage {
     int (*push)(struct psa_node *node, struct psa_record *record, struct psa_error *error);
     /* Optional: event time has reached ns; emit what that completes. The node itself hands the control line on. */
     int (*heartbeat)(struct psa_node *node, int64_t ns, struct psa_error *error);
+    /* Optional, after heartbeat(): the time before which it will emit nothing any more, where records that it holds back
+     * are older than ns. The heartbeat goes on with that time. */
+    int64_t (*promise)(const struct psa_node *node, int64_t ns);
     /* Optional: the end of the input, without --state: emit unfinished work. */
     int (*finish)(struct psa_node *node, struct psa_error *error);
     /* Releases node->state; called once after a successful or failed open. */

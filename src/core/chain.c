@@ -330,6 +330,21 @@ static int put_record(struct psa_node *node, struct psa_record *record, struct p
     return node->stage->push(node, record, error);
 }
 
+/* A heartbeat says that nothing older will come. A stage that holds older records back says so of an earlier time: else
+ * whoever comes behind it would take them for late. */
+static int hand_on_heartbeat(struct psa_node *node, const struct psa_item *item, struct psa_error *error)
+{
+    int64_t ns = item->control->heartbeat_ns, kept = node->stage->promise ? node->stage->promise(node, ns) : ns;
+    struct psa_control control = *item->control;
+    char text[64];
+
+    if (kept >= ns) return hand_on(node, item, error);
+    control.heartbeat_ns = kept;
+    control.text.n = (size_t)snprintf(text, sizeof text, "{\"psa\":{\"heartbeat\":%lld}}", (long long)kept);
+    control.text.p = text;
+    return hand_on(node, &(struct psa_item){ .kind = PSA_ITEM_CONTROL, .control = &control }, error);
+}
+
 static int put_control(struct psa_node *node, const struct psa_item *item, struct psa_error *error)
 {
     const struct psa_control *control = item->control;
@@ -341,7 +356,8 @@ static int put_control(struct psa_node *node, const struct psa_item *item, struc
     if (control->kind == PSA_RESTORE) status = restore(node, control->id, error);
     if (control->kind == PSA_HEARTBEAT && node->stage->heartbeat)
         status = node->stage->heartbeat(node, control->heartbeat_ns, error);
-    return status == 0 ? hand_on(node, item, error) : -1;
+    if (status != 0) return -1;
+    return control->kind == PSA_HEARTBEAT ? hand_on_heartbeat(node, item, error) : hand_on(node, item, error);
 }
 
 /* The end: what is unfinished goes out, or with --state into the file, once everything before it has gone on. */

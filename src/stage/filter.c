@@ -8,6 +8,7 @@
 #include "stage/filter.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,6 +33,23 @@ static const struct psa_operation_type *type_named(const char *name)
     return *type;
 }
 
+/* An option that stands behind every operation that could heed it would be ignored: it is refused. */
+static int refuse_idle(const char *option, const char *value, struct psa_error *error)
+{
+    return psa_fail(error, PSA_EXIT_PERMANENT, "--%s %s means nothing here: no operation behind it heeds it", option,
+                    value);
+}
+
+static bool heeds_fields(const struct psa_operation *operation)
+{
+    return !(operation->type->traits(operation) & (PSA_RESAMPLES | PSA_MAKES_CHANNEL));
+}
+
+static bool heeds_order(const struct psa_operation *operation)
+{
+    return operation->type->traits(operation) & PSA_HAS_ORDER;
+}
+
 static int take_operation(void *config, const struct psa_option *option, const char *value, struct psa_error *error)
 {
     struct psa_filter_config *filter = config;
@@ -44,6 +62,8 @@ static int take_operation(void *config, const struct psa_option *option, const c
     operation->order = (int)filter->order;
     if (!operation->type) return psa_fail(error, PSA_EXIT_PERMANENT, "--%s: there is no such operation", option->name);
     if (operation->type->parse(operation, value, error) != 0) return -1;
+    if (heeds_fields(operation)) filter->idle_fields = NULL;
+    if (heeds_order(operation)) filter->idle_order = NULL;
     filter->n_operation++;
     return 0;
 }
@@ -59,8 +79,12 @@ static int take_order(void *config, const struct psa_option *option, const char 
         return psa_fail(error, PSA_EXIT_PERMANENT, "--%s: '%s' is not within 1 to %d", option->name, value,
                         PSA_BUTTER_ORDER_MAX);
     if (is_default) return 0;
-    for (size_t i = 0; !filter->order_given && i < filter->n_operation; i++)
+    if (filter->idle_order) return refuse_idle("order", filter->idle_order, error);
+    filter->idle_order = value;
+    for (size_t i = 0; !filter->order_given && i < filter->n_operation; i++) {
         filter->operation[i].order = (int)filter->order;
+        if (heeds_order(&filter->operation[i])) filter->idle_order = NULL;
+    }
     filter->order_given = true;
     return 0;
 }
@@ -70,10 +94,27 @@ static int take_fields(void *config, const struct psa_option *option, const char
     struct psa_filter_config *filter = config;
 
     (void)option;
-    (void)error;
-    for (size_t i = 0; !filter->fields && i < filter->n_operation; i++)
+    if (!*value) return psa_fail(error, PSA_EXIT_PERMANENT, "--fields: an empty text names no field");
+    if (filter->idle_fields) return refuse_idle("fields", filter->idle_fields, error);
+    filter->idle_fields = value;
+    for (size_t i = 0; !filter->fields && i < filter->n_operation; i++) {
         if (!filter->operation[i].fields) filter->operation[i].fields = value;
+        if (heeds_fields(&filter->operation[i])) filter->idle_fields = NULL;
+    }
     filter->fields = value;
+    return 0;
+}
+
+static int take_suffix(void *config, const struct psa_option *option, const char *value, struct psa_error *error)
+{
+    struct psa_filter_config *filter = config;
+
+    (void)option;
+    if (!*value) return psa_fail(error, PSA_EXIT_PERMANENT, "--suffix: an empty text makes no new name");
+    if (filter->suffix)
+        return psa_fail(error, PSA_EXIT_PERMANENT, "--suffix %s beside --suffix %s: it holds for all operations", value,
+                        filter->suffix);
+    filter->suffix = value;
     return 0;
 }
 
@@ -180,9 +221,9 @@ static const struct psa_option options[] = {
       .take = take_fields,
       .help = "fields for the operations behind it, and for those before the first --fields; without it all numbers" },
     { .name = "suffix",
-      .type = PSA_OPT_TEXT,
-      .offset = offsetof(struct psa_filter_config, suffix),
+      .type = PSA_OPT_CALL,
       .metavar = "TEXT",
+      .take = take_suffix,
       .help = "write results into new fields, the old name and TEXT; the raw values stay" },
     { .name = "centred",
       .type = PSA_OPT_FLAG,
@@ -226,8 +267,6 @@ static int spread_settings(struct psa_filter_config *config, struct psa_error *e
                         "no operation named; give --lowpass, --median, --resample or another of --help");
     if (strcmp(config->start, "steady") != 0 && strcmp(config->start, "zero") != 0)
         return psa_fail(error, PSA_EXIT_PERMANENT, "--start: '%s' is neither steady nor zero", config->start);
-    if (config->suffix && !*config->suffix)
-        return psa_fail(error, PSA_EXIT_PERMANENT, "--suffix: an empty text makes no new name");
     for (size_t i = 0; i < config->n_operation; i++) {
         struct psa_operation *operation = &config->operation[i];
 
@@ -239,10 +278,10 @@ static int spread_settings(struct psa_filter_config *config, struct psa_error *e
     return 0;
 }
 
-/* Settings that change no operation would be ignored: they are refused. */
-static int check_settings(const struct psa_filter_config *config, unsigned traits, struct psa_error *error)
+/* --centred and --zero-phase change what an operation asks for: what do they change here? */
+static int check_modes(const struct psa_filter_config *config, struct psa_error *error)
 {
-    bool centred = false, zero_phase = false;
+    bool centred = false, zero_phase = false, windows = false;
 
     for (size_t i = 0; i < config->n_operation; i++) {
         struct psa_operation other = config->operation[i];
@@ -252,18 +291,47 @@ static int check_settings(const struct psa_filter_config *config, unsigned trait
             return psa_fail(error, PSA_EXIT_PERMANENT,
                             "--integrate beside --zero-phase would integrate twice, forward and backward; give it to a "
                             "psa-filter of its own");
+        windows |= other.type == &psa_median_operation || other.type == &psa_hampel_operation;
         other.centred = false;
         centred |= other.type->traits(&other) != trait;
         other.centred = config->centred;
         other.zero_phase = false;
-        zero_phase |= other.type->traits(&other) != trait;
+        zero_phase |= (other.type->traits(&other) & PSA_WHOLE_BLOCKS) != (trait & PSA_WHOLE_BLOCKS);
     }
-    if (config->order_given && !(traits & PSA_HAS_ORDER))
-        return psa_fail(error, PSA_EXIT_PERMANENT, "--order means nothing without a Butterworth filter");
     if (config->centred && !centred)
-        return psa_fail(error, PSA_EXIT_PERMANENT, "--centred means nothing without --median or --hampel");
+        return psa_fail(error, PSA_EXIT_PERMANENT, "--centred means nothing %s",
+                        windows ? "to a --median of fewer than 3 samples" : "without --median or --hampel");
     if (config->zero_phase && !zero_phase)
         return psa_fail(error, PSA_EXIT_PERMANENT, "--zero-phase means nothing without a recursive filter");
+    return 0;
+}
+
+/* Is the rate, or the interval it tells, of any use? Where an operation remembers samples it shows which blocks overlap. */
+static bool heeds_rate(const struct psa_filter_config *config, unsigned traits)
+{
+    if (config->max_gap_ns || traits & (PSA_NEEDS_RATE | PSA_NEEDS_TIME | PSA_RESAMPLES)) return true;
+    for (size_t i = 0; i < config->n_operation; i++) {
+        const struct psa_operation *operation = &config->operation[i];
+
+        if (operation->type->design && !(operation->type->traits(operation) & PSA_WHOLE_BLOCKS)) return true;
+    }
+    return false;
+}
+
+/* Settings that change no operation would be ignored: they are refused. */
+static int check_settings(const struct psa_filter_config *config, unsigned traits, struct psa_error *error)
+{
+    if (config->order_given && !(traits & PSA_HAS_ORDER))
+        return psa_fail(error, PSA_EXIT_PERMANENT, "--order means nothing without a Butterworth filter");
+    if (config->idle_order) return refuse_idle("order", config->idle_order, error);
+    if (config->idle_fields) return refuse_idle("fields", config->idle_fields, error);
+    if (check_modes(config, error) != 0) return -1;
+    if (strcmp(config->start, "zero") == 0 && !(traits & PSA_HAS_START))
+        return psa_fail(error, PSA_EXIT_PERMANENT,
+                        "--start zero means nothing without a recursive filter or --decimate that runs forward only");
+    if (config->rate_hz > 0 && !heeds_rate(config, traits))
+        return psa_fail(error, PSA_EXIT_PERMANENT,
+                        "--rate means nothing here: every operation takes each sample or each block by itself");
     if (config->suffix && traits & PSA_RESAMPLES)
         return psa_fail(error, PSA_EXIT_PERMANENT,
                         "--suffix means nothing beside resampling: its records hold only results");
@@ -281,6 +349,7 @@ static int gather_traits(const struct psa_filter_config *config, struct psa_filt
         unsigned trait = filter->trait[i] = operation->type->traits(operation);
 
         filter->traits |= trait;
+        if (trait & PSA_TOLD_RATE && !(rate_hz > 0)) filter->needs_told = operation;
         if (trait & PSA_NEEDS_RATE && !(rate_hz > 0)) filter->needs_rate = true;
         else if (psa_filter_probe(operation, rate_hz, false, &rate_hz, error) != 0) return -1;
         if (trait & PSA_NEEDS_TIME && !(config->rate_hz > 0 && !(trait & PSA_RESAMPLES))) filter->needs_time = true;
@@ -351,6 +420,8 @@ static void drop_slot(struct psa_slot *base)
     for (size_t i = 0; i < slot->cap_held; i++) psa_record_free(&slot->held[i].record);
     free(slot->held);
     psa_filter_drop_steps(slot->step, config->n_operation);
+    psa_filter_labels_free(&slot->labels);
+    free(slot->apart);
     psa_record_free(&slot->newest);
     psa_frames_free(&slot->in);
     psa_frames_free(&slot->spare);
@@ -388,31 +459,72 @@ static double median_interval_s(const struct psa_filter_slot *slot)
     return psa_quantile_sorted(interval, n, 0.5) / 1e9;
 }
 
-/* The held records have no rate: they are rejected. */
+/* The held records have no rate: they are rejected, each with the line it came from. */
 static int reject_held(struct psa_node *node, struct psa_filter_slot *slot, const char *why, struct psa_error *error)
 {
+    const char *source = node->source;
+    uint64_t line = node->line;
     char shown[128];
+    int status = 0;
 
-    while (slot->n_held) {
-        struct psa_record *record = &psa_filter_held_at(slot, 0)->record;
+    while (status == 0 && slot->n_held) {
+        struct psa_filter_held *held = psa_filter_held_at(slot, 0);
 
         psa_filter_pop(slot);
-        if (psa_reject_held(node, record, "no_rate", error, "%s: %s; rejected", psa_key_show(slot->slot.key, shown),
-                            why) != 0)
-            return -1;
+        node->line = held->line;
+        if (held->line) node->source = held->source;
+        status = psa_reject_held(node, &held->record, "no_rate", error, "%s: %s; rejected",
+                                 psa_key_show(slot->slot.key, shown), why);
     }
-    return 0;
+    node->source = source;
+    node->line = line;
+    return status;
+}
+
+/* x to so many significant digits. */
+static double rounded_to(double x, int digits)
+{
+    int place = (int)floor(log10(x)) - digits + 1;
+
+    return place >= 0 ? round(x / pow(10, place)) * pow(10, place) : round(x * pow(10, -place)) / pow(10, -place);
+}
+
+/* The round number that a clock which measures `hz` was likely set to. */
+static double plausible_rate(double hz)
+{
+    int digits = 1;
+
+    while (digits < 3 && fabs(rounded_to(hz, digits) - hz) > RATE_TOLERANCE * hz) digits++;
+    return rounded_to(hz, digits);
+}
+
+/* Why a rate that was measured will not do, and what to do: no clock is measured as exactly as a ratio must be. */
+static void refuse_measured(struct psa_node *node, double hz, struct psa_error *why)
+{
+    const struct psa_filter *filter = node->state;
+    double plausible_hz = plausible_rate(hz), rate_out_hz;
+    char measured[PSA_NUMBER_MAX + 1], rate[PSA_NUMBER_MAX + 1], to[PSA_NUMBER_MAX + 1];
+    bool fits = psa_filter_check(node, plausible_hz, &rate_out_hz, why) == 0;
+
+    psa_number_text(rounded_to(hz, 3), measured);
+    psa_number_text(plausible_hz, rate);
+    psa_number_text(filter->needs_told->value[0], to);
+    psa_fail(why, PSA_EXIT_PERMANENT, "measured about %s Hz; give --rate%s%s%s, or --resample %sHz,linear", measured,
+             fits ? " " : "", fits ? rate : "", fits ? "Hz" : "", to);
 }
 
 /* Let the records that wait for a rate into the chain, designed for the rate told, else for the one that they show. */
 static int release(struct psa_node *node, struct psa_filter_slot *slot, double told_hz, struct psa_error *error)
 {
+    const struct psa_filter *filter = node->state;
     double interval_s = median_interval_s(slot), rate_hz = told_hz > 0 ? told_hz : interval_s > 0 ? 1 / interval_s : 0;
     struct psa_error why = { PSA_EXIT_PERMANENT, "the sampling rate cannot be measured; give --rate" };
     char shown[128], rate[PSA_NUMBER_MAX + 1];
     size_t n = slot->n_held;
 
-    if (rate_hz > 0 && psa_filter_design(node, slot, rate_hz, &why) == 0 && !(told_hz > 0)) {
+    if (rate_hz > 0 && !(told_hz > 0) && filter->needs_told) {
+        refuse_measured(node, rate_hz, &why);
+    } else if (rate_hz > 0 && psa_filter_design(node, slot, rate_hz, &why) == 0 && !(told_hz > 0)) {
         psa_number_text(slot->rate_hz, rate);
         psa_say(node, "rate", "%s: sampled at %s Hz, measured over %zu intervals", psa_key_show(slot->slot.key, shown),
                 rate, n - 1);
@@ -466,7 +578,8 @@ static int push_unrated(struct psa_node *node, struct psa_filter_slot *slot, str
     if (is_block)
         return reject_rate(node, slot, record, "neither a rate nor single readings to measure it from; give --rate",
                            error);
-    if (psa_filter_hold(slot, record, n, is_block, error) != 0 || psa_absorb(node) != 0) return -1;
+    if (psa_filter_hold(slot, record, n, is_block, node->source, node->line, error) != 0 || psa_absorb(node) != 0)
+        return -1;
     return slot->n_held == PSA_FILTER_HELD_MAX ? release(node, slot, 0, error) : 0;
 }
 
@@ -522,6 +635,9 @@ static int refuse_record(struct psa_node *node, struct psa_filter_slot *slot, st
     } else if (filter->needs_time && is_block && !(told_rate(config, record) > 0) && !(slot->rate_hz > 0)) {
         reason = "no_rate";
         why = "a block without a rate has no times; give --rate";
+    } else if (filter->traits & PSA_RESAMPLES && psa_filter_overlaps(node, slot, record, n, is_block)) {
+        reason = "overlapping_block";
+        why = "the block begins before the end of the one before it; put psa-filter before psa-window";
     }
     if (!reason) return 0;
     return psa_reject(node, record, reason, error, "%s: %s; rejected", psa_key_show(slot->slot.key, shown), why) == 0
@@ -580,6 +696,8 @@ static int heartbeat(struct psa_node *node, int64_t ns, struct psa_error *error)
     for (struct psa_slot *base = psa_keyed_next(node->keyed, NULL); base; base = psa_keyed_next(node->keyed, base)) {
         struct psa_filter_slot *slot = (struct psa_filter_slot *)base;
 
+        if (!base->has_time || base->newest_ns < ns) base->newest_ns = ns;
+        base->has_time = true; /* what is older and comes now is late */
         if (!slot->designed && slot->n_held > 1 && release(node, slot, 0, error) != 0) return -1;
         if (!slot->designed) continue;
         if (psa_filter_tell_time(node, slot, ns, error) != 0) return -1;
@@ -591,22 +709,47 @@ static int heartbeat(struct psa_node *node, int64_t ns, struct psa_error *error)
     return 0;
 }
 
+/* The option that named the fields, as it was typed. */
+static const char *globs_of(const struct psa_filter *filter, const struct psa_operation *operation, char *shown,
+                            size_t size)
+{
+    if (operation->type == &psa_magnitude_operation)
+        snprintf(shown, size, "--magnitude %s=%s", operation->fields, operation->text);
+    else snprintf(shown, size, "--fields %s", filter->globs);
+    return shown;
+}
+
+static int64_t promise(const struct psa_node *node, int64_t ns)
+{
+    for (struct psa_slot *base = psa_keyed_next(node->keyed, NULL); base; base = psa_keyed_next(node->keyed, base))
+        ns = psa_filter_owes((struct psa_filter_slot *)base, ns);
+    return ns;
+}
+
 /* An operation that found no field in any key: a glob with a slip in it. */
 static void say_unmatched(struct psa_node *node)
 {
     const struct psa_filter_config *config = node->config;
     const struct psa_filter *filter = node->state;
+    char shown[512];
     size_t n = 0;
 
     for (size_t i = 0; i < config->n_operation; i++) n += filter->matched[i];
     if (n == config->n_operation || node->stats.passed + node->stats.absorbed == 0) return;
-    if (n == 0)
-        psa_say(node, "no_match", "nothing was filtered: no number field %s%s",
-                filter->globs ? "matches --fields " : "came", filter->globs ? filter->globs : "");
-    for (size_t i = 0; n && i < config->n_operation; i++)
+    if (n == 0 && (config->n_operation == 1 || !(filter->traits & PSA_MAKES_CHANNEL))) {
+        psa_say(node, "no_match", "nothing was filtered: no number field %s%s", filter->globs ? "matches " : "came",
+                filter->globs ? globs_of(filter, &config->operation[0], shown, sizeof shown) : "");
+        return;
+    }
+    for (size_t i = 0; i < config->n_operation; i++) {
+        const struct psa_operation *operation = &config->operation[i];
+        bool makes = filter->trait[i] & PSA_MAKES_CHANNEL;
+
         if (!filter->matched[i])
-            psa_say(node, "no_match", "--%s found nothing to work on: no number field matches %s",
-                    config->operation[i].type->name, config->operation[i].fields);
+            psa_say(node, "no_match", "--%s%s%s%s%s found nothing to work on: no number field matches %s",
+                    operation->type->name, makes ? " " : "", makes ? operation->fields : "", makes ? "=" : "",
+                    makes ? operation->text : "", operation->fields ? operation->fields : "it");
+    }
 }
 
 static int finish(struct psa_node *node, struct psa_error *error)
@@ -630,6 +773,7 @@ const struct psa_stage psa_filter_stage = {
     .open = open_filter,
     .push = push,
     .heartbeat = heartbeat,
+    .promise = promise,
     .finish = finish,
     .close = close_filter,
 };

@@ -24,13 +24,13 @@ static size_t channel_named(const struct psa_filter_slot *slot, struct psa_str n
 static bool name_channel(const struct psa_filter_config *config, struct psa_filter_slot *slot,
                          struct psa_filter_channel *channel, struct psa_str name, size_t maker)
 {
-    size_t n_suffix = config->suffix && maker == PSA_NO_INDEX ? strlen(config->suffix) : 0;
+    size_t n_suffix = config->suffix && maker == PSA_NO_INDEX ? strlen(config->suffix) : 0; /* one made has a name */
     char *out = psa_arena_take(&slot->arena, name.n + n_suffix + 1);
 
     if (!out) return false;
     if (name.n) memcpy(out, name.p, name.n);
     if (n_suffix) memcpy(out + name.n, config->suffix, n_suffix);
-    *channel = (struct psa_filter_channel){ .name = { out, name.n }, .maker = maker, .written = false };
+    *channel = (struct psa_filter_channel){ .name = { out, name.n }, .maker = maker, .overwriter = maker };
     channel->out_name = (struct psa_str){ out, name.n + n_suffix };
     channel->key = psa_field_key(&slot->arena, channel->name);
     channel->out_key = psa_field_key(&slot->arena, channel->out_name);
@@ -60,6 +60,32 @@ static size_t choose_channels(const struct psa_node *node, struct psa_filter_slo
     return n;
 }
 
+/* The channel that an operation makes; a field that records have already keeps its name all the same. */
+static bool make_channel(const struct psa_filter_config *config, struct psa_filter_slot *slot, size_t at)
+{
+    struct psa_str name = psa_str_of(config->operation[at].text);
+    size_t c = channel_named(slot, name);
+
+    if (c == PSA_NO_INDEX) {
+        c = slot->width++;
+        if (!name_channel(config, slot, &slot->channel[c], name, at)) return false;
+    }
+    slot->channel[c].overwriter = at;
+    slot->channel[c].out_name = slot->channel[c].name;
+    slot->channel[c].out_key = slot->channel[c].key;
+    return true;
+}
+
+/* May a field that results go into be there already, in a record that has only the key's fields? */
+static void find_shared_names(const struct psa_filter_config *config, struct psa_filter_slot *slot)
+{
+    for (size_t c = 0; c < slot->width; c++)
+        for (size_t d = 0; d < slot->width && (config->suffix || slot->channel[c].overwriter != PSA_NO_INDEX); d++)
+            if ((d < slot->schema.n && psa_str_is(slot->channel[d].name, slot->channel[c].out_name)) ||
+                (d != c && psa_str_is(slot->channel[d].out_name, slot->channel[c].out_name)))
+                slot->channel[c].shares_name = true;
+}
+
 bool psa_filter_make_channels(struct psa_node *node, struct psa_filter_slot *slot)
 {
     const struct psa_filter_config *config = node->config;
@@ -74,14 +100,12 @@ bool psa_filter_make_channels(struct psa_node *node, struct psa_filter_slot *slo
     for (; slot->width < slot->schema.n; slot->width++)
         if (!name_channel(config, slot, &slot->channel[slot->width], slot->schema.name[slot->width], PSA_NO_INDEX))
             return false;
-    for (size_t i = 0; i < config->n_operation; i++) {
-        struct psa_str name = psa_str_of(config->operation[i].text ? config->operation[i].text : "");
-
-        if (!(filter->trait[i] & PSA_MAKES_CHANNEL) || channel_named(slot, name) != PSA_NO_INDEX) continue;
-        if (!name_channel(config, slot, &slot->channel[slot->width], name, i)) return false;
-        slot->width++;
-    }
-    slot->n_made = slot->width - slot->schema.n;
+    for (size_t i = 0; i < config->n_operation; i++)
+        if (filter->trait[i] & PSA_MAKES_CHANNEL && !make_channel(config, slot, i)) return false;
+    find_shared_names(config, slot);
+    slot->apart = calloc(slot->width, sizeof *slot->apart);
+    if (!slot->apart) return false;
+    for (size_t c = 0; c < slot->width; c++) slot->n_made += slot->channel[c].overwriter != PSA_NO_INDEX;
     for (size_t i = 0; i < config->n_operation; i++) {
         size_t n = choose_channels(node, slot, i, slot->of_step + i * slot->width);
 
@@ -121,6 +145,7 @@ static int design_step(const struct psa_node *node, struct psa_filter_slot *slot
     *step = (struct psa_step){ .operation = &config->operation[at], .rate_hz = rate_hz, .rate_out_hz = rate_hz };
     step->told_interval_s = told && rate_hz > 0 ? 1 / rate_hz : 0;
     step->width = slot->width;
+    step->apart = slot->apart;
     step->channel = slot->of_step + at * slot->width;
     step->n_channel = choose_channels(node, slot, at, slot->of_step + at * slot->width);
     if (!step->n_channel) return 0;
@@ -128,6 +153,10 @@ static int design_step(const struct psa_node *node, struct psa_filter_slot *slot
         step->operation = NULL; /* nothing to drop */
         return -1;
     }
+    if (step->n_v > PSA_FILTER_STATE_MAX || step->n_k > PSA_FILTER_STATE_MAX)
+        return psa_fail(error, PSA_EXIT_PERMANENT,
+                        "--%s: too many samples of %zu fields to remember; give a shorter length, or --fields",
+                        step->operation->type->name, step->n_channel);
     step->v = calloc(step->n_v + 1, sizeof *step->v);
     step->k = calloc(step->n_k + 1, sizeof *step->k);
     if (!step->v || !step->k) return psa_fail_memory(error, "designing a filter");
@@ -198,6 +227,18 @@ double psa_filter_rate_out(const struct psa_node *node, const struct psa_filter_
     double rate_hz = slot->step[config->n_operation - 1].rate_out_hz;
 
     return rate_hz > 0 ? rate_hz : slot->newest.rate_hz * filter->rate_share;
+}
+
+int64_t psa_filter_covers(const struct psa_node *node, const struct psa_filter_slot *slot, int64_t time_ns)
+{
+    const struct psa_filter_config *config = node->config;
+
+    for (size_t i = config->n_operation; i-- > 0;) {
+        const struct psa_step *step = &slot->step[i];
+
+        if (step->n_channel && step->operation->type->covers) time_ns = step->operation->type->covers(step, time_ns);
+    }
+    return time_ns;
 }
 
 bool psa_filter_remembers(const struct psa_node *node, const struct psa_filter_slot *slot)

@@ -46,6 +46,21 @@ static double block_rate(const struct psa_filter_config *config, const struct ps
     return record->rate_hz > 0 ? record->rate_hz : slot->rate_hz;
 }
 
+/* A block may begin this share of its own length before the end of the one before it: a clock that runs fast by as much
+ * overlaps nothing. Half a sample it may in any case. */
+static const double OVERLAP_SHARE = 0.01;
+
+bool psa_filter_overlaps(const struct psa_node *node, const struct psa_filter_slot *slot,
+                         const struct psa_record *record, size_t n, bool is_block)
+{
+    double rate_hz = is_block ? block_rate(node->config, slot, record) : 0;
+    int64_t tolerance_ns;
+
+    if (!record->has_time || !slot->has_block || !slot->designed || !n || !(rate_hz > 0)) return false;
+    tolerance_ns = psa_ns_of_samples(fmax(0.5, OVERLAP_SHARE * (double)n), rate_hz);
+    return record->timestamp_ns < psa_ns_add(slot->block_end_ns, -tolerance_ns) && psa_filter_remembers(node, slot);
+}
+
 static void load_reading(struct psa_filter_slot *slot, const struct psa_record *record)
 {
     double *x = slot->in.x;
@@ -56,6 +71,7 @@ static void load_reading(struct psa_filter_slot *slot, const struct psa_record *
         x[c] = field && field->kind == PSA_NUMBER ? field->number : NAN;
     }
     for (size_t c = slot->schema.n; c < slot->width; c++) x[c] = NAN;
+    if (slot->n_made) memset(slot->apart, 0, slot->width * sizeof *slot->apart);
     slot->in.time_ns[0] = record->has_time ? record->timestamp_ns : 0;
 }
 
@@ -65,11 +81,13 @@ static void load_block(struct psa_filter_slot *slot, const struct psa_record *re
         const struct psa_field *field = c < slot->schema.n ? slot->field[c] : NULL;
         const double *from = field && field->kind == PSA_ARRAY ? field->array : NULL;
 
+        slot->apart[c] = field && field->kind == PSA_NUMBER;
         for (size_t i = 0; i < n; i++) slot->in.x[i * slot->width + c] = from ? from[i] : NAN;
     }
     for (size_t i = 0; i < n; i++) {
         slot->in.time_ns[i] = record->has_time ? record->timestamp_ns : 0;
         if (rate_hz > 0) slot->in.time_ns[i] = psa_ns_add(slot->in.time_ns[i], psa_ns_of_samples((double)i, rate_hz));
+        if (slot->in.time_ns[i] < slot->floor_ns) slot->in.time_ns[i] = slot->floor_ns;
     }
 }
 
@@ -145,7 +163,7 @@ static bool unchanged(const struct psa_field *field, const struct psa_frames *fr
 static void replace_values(struct psa_filter_slot *slot, const struct psa_frames *frames, size_t n, bool is_block)
 {
     for (size_t c = 0; c < slot->schema.n; c++)
-        if (slot->channel[c].written && takes_part(slot, c, is_block) &&
+        if (slot->channel[c].written && slot->channel[c].overwriter == PSA_NO_INDEX && takes_part(slot, c, is_block) &&
             !unchanged(slot->field[c], frames, c, n, is_block))
             set_field(slot, slot->field[c], c, frames, n, is_block);
 }
@@ -163,38 +181,39 @@ static int add_value(struct psa_filter_slot *slot, struct psa_record *record, si
     return 0;
 }
 
-/* Does a magnitude's channel belong into this record: is one of those it is made of there? */
-static bool made_takes_part(struct psa_filter_slot *slot, size_t c, bool is_block)
+/* Which channels have a value in this record, into channel->there: its fields, and what magnitudes make of any of those, step
+ * by step. */
+static void find_made(struct psa_filter_slot *slot, size_t n_step, bool is_block)
 {
-    const struct psa_step *step = &slot->step[slot->channel[c].maker];
+    for (size_t c = 0; c < slot->width; c++)
+        slot->channel[c].there = c < slot->schema.n && takes_part(slot, c, is_block);
+    for (size_t i = 0; i < n_step; i++) {
+        const struct psa_step *step = &slot->step[i];
+        bool any = false;
 
-    for (size_t i = 0; i + 1 < step->n_channel; i++) {
-        size_t from = step->channel[i];
-
-        if (from < slot->schema.n ? takes_part(slot, from, is_block) : made_takes_part(slot, from, is_block))
-            return true;
+        if (step->operation->type != &psa_magnitude_operation) continue;
+        for (size_t k = 0; k + 1 < step->n_channel; k++) any |= slot->channel[step->channel[k]].there;
+        slot->channel[step->channel[step->n_channel - 1]].there = any;
     }
-    return false;
 }
 
 /* The first n frames become the values of the record, which has just been mapped. */
 static int write_record(const struct psa_filter_config *config, struct psa_filter_slot *slot, struct psa_record *record,
                         const struct psa_frames *frames, size_t n, bool is_block, struct psa_error *error)
 {
-    bool may_be_there = slot->n_mapped != record->n_field;
-    size_t first = config->suffix ? 0 : slot->schema.n;
+    bool has_others = slot->n_mapped != record->n_field;
 
     if (is_block && reserve_arrays(slot, n, error) != 0) return -1;
     if (!config->suffix) replace_values(slot, frames, n, is_block);
-    if (first == slot->width) return 0;
+    if (!config->suffix && !slot->n_made) return 0;
     /* Adding may move the record's fields: which of them take part is asked before. */
-    for (size_t c = first; c < slot->width; c++) {
-        bool there = c < slot->schema.n ? takes_part(slot, c, is_block) : made_takes_part(slot, c, is_block);
-
-        slot->channel[c].there = there && slot->channel[c].written;
-    }
-    for (size_t c = first; c < slot->width; c++)
-        if (slot->channel[c].there && add_value(slot, record, c, frames, n, is_block, may_be_there) != 0)
+    find_made(slot, config->n_operation, is_block);
+    for (size_t c = 0; c < slot->width; c++)
+        if (slot->channel[c].overwriter == PSA_NO_INDEX)
+            slot->channel[c].there = config->suffix && slot->channel[c].written && slot->channel[c].there;
+    for (size_t c = 0; c < slot->width; c++)
+        if (slot->channel[c].there &&
+            add_value(slot, record, c, frames, n, is_block, has_others || slot->channel[c].shares_name) != 0)
             return psa_fail_memory(error, "adding a field");
     return 0;
 }
@@ -217,16 +236,20 @@ static int emit_one(struct psa_node *node, struct psa_filter_slot *slot, size_t 
     for (size_t c = 0; c < slot->width; c++)
         if (add_value(slot, record, c, &part, n, slot->newest_is_block, false) != 0)
             return psa_fail_memory(error, "adding a field");
+    if (psa_filter_labels_give(&slot->labels, record, psa_filter_covers(node, slot, part.time_ns[n - 1])) != 0)
+        return psa_fail_memory(error, "joining labels");
     return psa_emit(node, record, error);
 }
 
-/* The frames in slot->in as records of their own. */
+/* The frames in slot->in as records of their own; blocks of at most PSA_FILTER_BLOCK_MAX values. */
 static int emit(struct psa_node *node, struct psa_filter_slot *slot, struct psa_error *error)
 {
-    if (!slot->in.n) return 0;
-    if (slot->newest_is_block) return emit_one(node, slot, 0, slot->in.n, error);
-    for (size_t i = 0; i < slot->in.n; i++)
-        if (emit_one(node, slot, i, 1, error) != 0) return -1;
+    size_t most = slot->newest_is_block ? PSA_FILTER_BLOCK_MAX / slot->width : 1;
+
+    if (!most) most = 1;
+    if (slot->in.n) slot->out_ns = slot->in.time_ns[slot->in.n - 1];
+    for (size_t i = 0; i < slot->in.n; i += most)
+        if (emit_one(node, slot, i, slot->in.n - i < most ? slot->in.n - i : most, error) != 0) return -1;
     return 0;
 }
 
@@ -253,7 +276,7 @@ static int grow_ring(struct psa_filter_slot *slot, struct psa_error *error)
 }
 
 int psa_filter_hold(struct psa_filter_slot *slot, const struct psa_record *record, size_t n, bool is_block,
-                    struct psa_error *error)
+                    const char *source, uint64_t line, struct psa_error *error)
 {
     struct psa_filter_held *held;
 
@@ -261,6 +284,8 @@ int psa_filter_hold(struct psa_filter_slot *slot, const struct psa_record *recor
     held = psa_filter_held_at(slot, slot->n_held);
     held->n = n;
     held->is_block = is_block;
+    held->source = source;
+    held->line = line;
     if (psa_record_copy(&held->record, record, true) != 0) return psa_fail_memory(error, "holding a record");
     slot->n_held++;
     return 0;
@@ -314,6 +339,8 @@ int psa_filter_finish(struct psa_node *node, struct psa_filter_slot *slot, struc
 
     if (!slot->designed) return 0;
     if (psa_filter_drain(node, slot, error) != 0 || hand_out(node, slot, error) != 0) return -1;
+    psa_filter_labels_restart(&slot->labels);
+    slot->has_out = false;
     for (size_t i = 0; i < slot->n_fed; i++) want += psa_filter_held_at(slot, i)->n;
     if (psa_frames_reserve(&slot->done, want) != 0) return psa_fail_memory(error, "filtering");
     for (; slot->done.n < want; slot->done.n++) {
@@ -329,7 +356,31 @@ int psa_filter_tell_time(struct psa_node *node, struct psa_filter_slot *slot, in
     return hand_out(node, slot, error);
 }
 
+/* The time of the oldest that may still come of this key, at most ns. */
+int64_t psa_filter_owes(struct psa_filter_slot *slot, int64_t ns)
+{
+    if (slot->n_held && psa_filter_held_at(slot, 0)->record.has_time) {
+        int64_t held_ns = psa_filter_held_at(slot, 0)->record.timestamp_ns;
+
+        if (held_ns < ns) ns = held_ns;
+    }
+    return slot->has_out && slot->out_ns < ns ? slot->out_ns : ns;
+}
+
 /* ---- a record's way ------------------------------------------------------------------------------------------------------- */
+
+/* Once a stream: windows with a stride below their length overlap each time. */
+static void say_overlap(struct psa_node *node, struct psa_filter_slot *slot)
+{
+    char shown[128];
+
+    if (slot->said_overlap) return;
+    slot->said_overlap = true;
+    psa_say(node, "overlapping_block",
+            "%s: a block begins before the end of the one before it; such blocks are filtered each by itself; put "
+            "psa-filter before psa-window",
+            psa_key_show(slot->slot.key, shown));
+}
 
 /* All starts anew before this record: it follows a longer gap than --max-gap, or it is a block that overlaps the one before
  * it, as windows with a stride below their length do. */
@@ -341,15 +392,14 @@ static int restart_if_broken(struct psa_node *node, struct psa_filter_slot *slot
     int64_t last_ns = record->timestamp_ns;
     const char *broken = NULL;
 
+    slot->floor_ns = INT64_MIN;
     if (!record->has_time) return 0;
     if (config->max_gap_ns > 0 && slot->has_last &&
         psa_ns_since(record->timestamp_ns, slot->last_ns) > config->max_gap_ns)
         broken = "gap";
+    if (is_block && psa_filter_overlaps(node, slot, record, n, is_block)) broken = "overlapping_block";
+    if (!broken && slot->has_last) slot->floor_ns = slot->last_ns;
     if (rate_hz > 0 && n) {
-        if (slot->has_block &&
-            record->timestamp_ns < psa_ns_add(slot->block_end_ns, -psa_ns_of_samples(0.5, rate_hz)) &&
-            psa_filter_remembers(node, slot))
-            broken = "overlapping_block";
         slot->has_block = true;
         slot->block_end_ns = psa_ns_add(record->timestamp_ns, psa_ns_of_samples((double)n, rate_hz));
         last_ns = psa_ns_add(record->timestamp_ns, psa_ns_of_samples((double)(n - 1), rate_hz));
@@ -358,6 +408,7 @@ static int restart_if_broken(struct psa_node *node, struct psa_filter_slot *slot
     slot->last_ns = last_ns;
     if (!broken) return 0;
     psa_note(node, broken);
+    if (strcmp(broken, "overlapping_block") == 0) say_overlap(node, slot);
     return psa_filter_finish(node, slot, error);
 }
 
@@ -369,20 +420,67 @@ static void map_again(struct psa_filter_slot *slot, const struct psa_record *rec
     (void)psa_filter_map(slot, record, &is_block, NULL);
 }
 
+/* The first frames are in slot->in: no output will be older, but by an interval, that a mean begins with. */
+static void begin_output(const struct psa_node *node, struct psa_filter_slot *slot)
+{
+    double rate_hz = psa_filter_rate_out(node, slot);
+
+    slot->has_out = true;
+    slot->out_ns = psa_ns_add(slot->in.time_ns[0], rate_hz > 0 ? -psa_ns_of_samples(1, rate_hz) : 0);
+}
+
+/* Would the block grow beyond what one record may become? Its samples; 0 when not. */
+static double too_long(const struct psa_node *node, const struct psa_filter_slot *slot, const struct psa_record *record,
+                       size_t n)
+{
+    const struct psa_filter *filter = node->state;
+    double rate_hz = block_rate(node->config, slot, record), rate_out_hz = psa_filter_rate_out(node, slot), grown;
+
+    if (!(filter->traits & PSA_RESAMPLES) || !(rate_hz > 0) || !(rate_out_hz > 0)) return 0;
+    grown = (double)n * rate_out_hz / rate_hz;
+    return grown * (double)slot->width > PSA_FILTER_GROWTH_MAX ? grown : 0;
+}
+
+/* A block that is refused: it would grow beyond measure, or holds nothing and waits with too many others that do. 1: it is
+ * dealt with. */
+static int refuse_block(struct psa_node *node, struct psa_filter_slot *slot, struct psa_record *record, size_t n,
+                        struct psa_error *error)
+{
+    double grown = too_long(node, slot, record, n);
+
+    if (grown > 0)
+        return psa_reject(node, record, "too_long", error,
+                          "%zu samples would become %.0f at the new rate, in one record; rejected", n, grown) != 0
+                   ? -1
+                   : 1;
+    if (n == 0 && slot->n_held >= PSA_FILTER_EMPTY_MAX)
+        return psa_reject(node, record, "blocks", error,
+                          "more than %d blocks wait, and this one holds no sample; rejected", PSA_FILTER_EMPTY_MAX) != 0
+                   ? -1
+                   : 1;
+    return 0;
+}
+
 int psa_filter_feed(struct psa_node *node, struct psa_filter_slot *slot, struct psa_record *record, size_t n,
                     bool is_block, bool held, struct psa_error *error)
 {
     const struct psa_filter_config *config = node->config;
     const struct psa_filter *filter = node->state;
     bool waiting = slot->n_fed > 0;
+    int refused = is_block && !held ? refuse_block(node, slot, record, n, error) : 0;
 
+    if (refused != 0) return refused < 0 ? -1 : 0;
     if (restart_if_broken(node, slot, record, n, is_block, error) != 0) return -1;
     if (waiting) map_again(slot, record);
     if (load_frames(config, slot, record, n, is_block, error) != 0) return -1;
     if (filter->traits & PSA_RESAMPLES) {
         if (psa_record_copy(&slot->newest, record, false) != 0) return psa_fail_memory(error, "copying a record");
+        psa_record_unset(&slot->newest, PSA_M_WINDOW); /* which spoke of other samples */
+        if (n && psa_filter_labels_note(&slot->labels, record, slot->in.time_ns[0], slot->in.time_ns[n - 1]) != 0)
+            return psa_fail_memory(error, "noting labels");
         slot->has_newest = true;
         slot->newest_is_block = is_block;
+        if (n && !slot->has_out) begin_output(node, slot);
         if (held) psa_filter_pop(slot);
         else psa_absorb(node);
         if (psa_filter_run(node, slot, error) != 0) return -1;
@@ -393,7 +491,7 @@ int psa_filter_feed(struct psa_node *node, struct psa_filter_slot *slot, struct 
         if (write_record(config, slot, record, &slot->in, n, is_block, error) != 0) return -1;
         return psa_pass(node, record, error);
     }
-    if (!held && psa_filter_hold(slot, record, n, is_block, error) != 0) return -1;
+    if (!held && psa_filter_hold(slot, record, n, is_block, node->source, node->line, error) != 0) return -1;
     if (!held) psa_absorb(node);
     slot->n_fed++;
     return hand_out(node, slot, error);

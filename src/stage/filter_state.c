@@ -2,11 +2,14 @@
  * filter_state.c - what psa-filter remembers of a key, as members of its state; see filter.h.
  *
  *     "fields": names of the first record's fields   "rate_hz": of the design, 0: none, or none needed
- *     "block_end_ns", "last_ns": where they are known
+ *     "block_end_ns", "last_ns", "out_ns": where they are known
  *     "steps": [{"v":[...],"k":[...]},...]           the state of each step; [] before the design
  *     "held": [lines]                                records that wait
  *     "done_ns": [...], "done": [...]                frames that came out, of held records that are not complete
  *     "newest": line, "newest_is_block"              with resampling: what the next record will be made like
+ *     "labels_upto_ns", "labels": [[first, last, object or null],...]
+ *                                                    with resampling: where the last record out ended, runs of labels
+ *     "apart": [channels]                            that the newest block had a number for beside its arrays
  *
  * It is valid if and only if the members go together: a design for that rate has v and k of these lengths, each operation
  * finds its counts and places within them, and every held record has this key's fields.
@@ -29,6 +32,20 @@ static void save_ints(struct psa_buf *out, const char *name, const int64_t *valu
     psa_buf_puts(out, "]");
 }
 
+static void save_apart(const struct psa_filter_slot *slot, struct psa_buf *out)
+{
+    bool any = false;
+
+    for (size_t c = 0; slot->n_made && c < slot->width; c++) {
+        if (!slot->apart[c]) continue;
+        if (any) psa_buf_comma(out);
+        else psa_buf_name(out, "apart"), psa_buf_puts(out, "[");
+        psa_buf_int(out, (int64_t)c);
+        any = true;
+    }
+    if (any) psa_buf_puts(out, "]");
+}
+
 static void save_line(struct psa_buf *out, const struct psa_record *record, struct psa_buf *line)
 {
     line->n = 0;
@@ -48,6 +65,7 @@ void psa_filter_save(const struct psa_slot *base, struct psa_buf *out)
     psa_schema_save(&slot->schema, out);
     psa_buf_member_number(out, "rate_hz", slot->rate_hz);
     if (slot->has_block) psa_buf_member_int(out, "block_end_ns", slot->block_end_ns);
+    if (slot->has_out) psa_buf_member_int(out, "out_ns", slot->out_ns);
     if (slot->has_last) psa_buf_member_int(out, "last_ns", slot->last_ns);
     psa_buf_name(out, "steps");
     psa_buf_puts(out, "[");
@@ -71,6 +89,8 @@ void psa_filter_save(const struct psa_slot *base, struct psa_buf *out)
         psa_buf_member_text(out, "newest", (struct psa_str){ line.p, line.n ? line.n - 1 : 0 });
         psa_buf_member_bool(out, "newest_is_block", slot->newest_is_block);
     }
+    psa_filter_labels_save(&slot->labels, out);
+    save_apart(slot, out);
     if (line.failed) out->failed = true;
     psa_buf_free(&line);
 }
@@ -184,7 +204,7 @@ static bool load_held(struct psa_filter_slot *slot, struct psa_json *in)
         size_t n;
 
         ok = record && slot->field && fits(slot, record, &n, &is_block) &&
-             psa_filter_hold(slot, record, n, is_block, &error) == 0;
+             psa_filter_hold(slot, record, n, is_block, NULL, 0, &error) == 0;
     }
     psa_decoder_free(decoder);
     return ok && !in->fault.what;
@@ -213,6 +233,18 @@ static bool load_done_times(struct psa_filter_slot *slot, struct psa_json *in)
     return !in->fault.what;
 }
 
+static bool load_apart(struct psa_filter_slot *slot, struct psa_json *in)
+{
+    if (!psa_json_enter_array(in)) return false;
+    while (psa_json_next_item(in)) {
+        int64_t c = psa_json_int(in);
+
+        if (c < 0 || (uint64_t)c >= slot->width) return false;
+        slot->apart[c] = true;
+    }
+    return !in->fault.what;
+}
+
 static bool load_fields(struct psa_filter_slot *slot, struct psa_json *in)
 {
     return psa_schema_load(&slot->schema, in) && psa_filter_make_channels(slot->slot.owner, slot);
@@ -229,8 +261,12 @@ bool psa_filter_load(struct psa_slot *base, struct psa_str name, struct psa_json
     if (psa_str_eq(name, "done_ns")) return load_done_times(slot, in);
     if (psa_str_eq(name, "done")) return load_numbers(in, slot->done.x, slot->done.n * slot->width);
     if (psa_str_eq(name, "newest")) return load_newest(slot, in);
+    if (psa_str_eq(name, "labels")) return psa_filter_labels_load(&slot->labels, in);
+    if (psa_str_eq(name, "apart")) return load_apart(slot, in);
     if (psa_str_eq(name, "newest_is_block")) slot->newest_is_block = psa_json_bool(in);
     else if (psa_str_eq(name, "block_end_ns")) slot->has_block = true, slot->block_end_ns = psa_json_int(in);
+    else if (psa_str_eq(name, "labels_upto_ns")) slot->labels.has_upto = true, slot->labels.upto_ns = psa_json_int(in);
+    else if (psa_str_eq(name, "out_ns")) slot->has_out = true, slot->out_ns = psa_json_int(in);
     else if (psa_str_eq(name, "last_ns")) slot->has_last = true, slot->last_ns = psa_json_int(in);
     else return false;
     return true;
@@ -245,6 +281,7 @@ bool psa_filter_loaded(struct psa_slot *base)
 
     /* A member out of its place reads as one that is missing: the design and the fields were not there yet. */
     if (slot->schema.n && !slot->field) return false;
+    if (!resamples && (slot->labels.n || slot->labels.has_upto)) return false;
     if (!slot->designed) {
         if ((slot->schema.n && !filter->needs_rate) || slot->n_held >= PSA_FILTER_HELD_MAX) return false;
         return slot->done.n == 0 && !slot->has_newest && (slot->n_held == 0 || slot->schema.n);

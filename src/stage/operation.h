@@ -62,6 +62,7 @@ struct psa_step {
     const size_t *channel; /* [n_channel] which of a frame's channels it works on */
     size_t n_channel;
     size_t width;
+    const bool *apart;           /* [width] channels that have no part in the newest batch; NULL: none */
     double rate_hz, rate_out_hz; /* before and behind it; 0: not known, and not needed */
     double told_interval_s; /* 1 / --rate: the interval to believe instead of the frames' times; 0: believe these */
     void *design;           /* the type's own, from design() */
@@ -96,6 +97,8 @@ enum psa_operation_trait {
     PSA_WHOLE_BLOCKS = 16, /* works on each batch by itself: only for blocks, and only where nothing before it delays */
     PSA_MAKES_CHANNEL = 32, /* --magnitude: operation->text names the channel it makes, the last of step->channel */
     PSA_HAS_ORDER = 64,     /* --order means something to it */
+    PSA_HAS_START = 128,    /* --start zero means something to it */
+    PSA_TOLD_RATE = 256,    /* a rate that was measured is not exact enough for it */
 };
 
 struct psa_operation_type {
@@ -128,6 +131,8 @@ struct psa_operation_type {
     /* No frame follows (the end, a gap): append to the empty `out` the frames held back; v and k are zeroed then, and
      * start() follows. Optional. */
     int (*drain)(struct psa_step *step, struct psa_frames *out);
+    /* The newest time that a frame out at time_ns stands for. Optional: its own. */
+    int64_t (*covers)(const struct psa_step *step, int64_t time_ns);
 };
 
 /* ---- for parse(): operations.c ------------------------------------------------------------------------------------ */

@@ -71,7 +71,7 @@ static int parse_notch(struct psa_operation *operation, const char *argument, st
 
 static unsigned filter_traits(const struct psa_operation *operation)
 {
-    return PSA_NEEDS_RATE | (operation->zero_phase ? PSA_WHOLE_BLOCKS : 0u);
+    return PSA_NEEDS_RATE | (operation->zero_phase ? PSA_WHOLE_BLOCKS : PSA_HAS_START);
 }
 
 static unsigned ordered_traits(const struct psa_operation *operation)
@@ -324,6 +324,8 @@ static int parse_ewma(struct psa_operation *operation, const char *argument, str
         return psa_fail(error, PSA_EXIT_PERMANENT,
                         "--ewma: '%s' is no weight above 0 and at most 1; a time has a unit, like 500ms", argument);
     }
+    if (*argument == '.')
+        return psa_fail(error, PSA_EXIT_PERMANENT, "--ewma: '%s' is no number; write 0%s", argument, argument);
     if (psa_parse_duration(argument, "--ewma", &ns, error) != 0) return -1;
     operation->value[1] = (double)ns / 1e9;
     if (ns > 0) return 0;

@@ -37,9 +37,6 @@ enum { GRID_STEPS_MAX = 100000 };
 /* Two rates are a fraction when they are one but for this, relative: a twentieth of what a quartz is off. */
 static const double RATIO_TOLERANCE = 1e-6;
 
-/* What a ring may hold: 400 MB. */
-enum { STATE_MAX = 50000000 };
-
 enum method { POLYPHASE, LINEAR, PREVIOUS, MEAN };
 
 static const char *const method_name[] = { "polyphase", "linear", "previous", "mean" };
@@ -68,13 +65,6 @@ static struct resampler *new_resampler(struct psa_step *step, struct psa_error *
     step->design = calloc(1, sizeof(struct resampler));
     if (!step->design) psa_fail_memory(error, "designing a filter");
     return step->design;
-}
-
-static int refuse_size(struct psa_step *step, struct psa_error *error)
-{
-    drop_resampler(step);
-    return psa_fail(error, PSA_EXIT_PERMANENT, "--%s: too many samples of %zu fields to keep",
-                    step->operation->type->name, step->width);
 }
 
 static void exchange(struct psa_frames *a, struct psa_frames *b)
@@ -173,12 +163,14 @@ static int design_polyphase(struct psa_step *step, struct psa_error *error)
     step->n_v = resampler->polyphase->span * step->width;
     step->n_k = 2 + resampler->polyphase->span;
     step->rate_out_hz = hz;
-    return step->n_v <= STATE_MAX ? 0 : refuse_size(step, error);
+    return 0;
 }
 
 /* ---- --resample HZ,linear|previous|mean ------------------------------------------------------------------------------------- */
 
 enum { K_STARTED, K_TIME, K_NEXT, K_FRAMES, K_COUNTS };
+/* Samples in one interval of a mean, of a state that somebody has been at: adding to it must not leave int64. */
+#define COUNT_MAX (INT64_MAX / 2)
 
 static int design_grid(struct psa_step *step, struct psa_error *error)
 {
@@ -348,10 +340,10 @@ static bool valid_grid(const struct psa_step *step)
     const struct resampler *resampler = step->design;
     int64_t at = psa_grid_at_or_before(resampler->grid, step->k[K_TIME]), next = step->k[K_NEXT];
 
-    if (!step->k[K_STARTED]) return step->k[K_FRAMES] == 0;
     if (step->n_k > K_COUNTS)
         for (size_t c = 0; c < step->width; c++)
-            if (step->k[K_COUNTS + c] < 0) return false;
+            if (step->k[K_COUNTS + c] < 0 || step->k[K_COUNTS + c] > COUNT_MAX) return false;
+    if (!step->k[K_STARTED]) return step->k[K_FRAMES] == 0;
     return next >= at && next <= psa_ns_add(at, GRID_STEPS_MAX + 2);
 }
 
@@ -383,7 +375,8 @@ static int parse_resample(struct psa_operation *operation, const char *argument,
 
 static unsigned resample_traits(const struct psa_operation *operation)
 {
-    if (operation->count[0] == POLYPHASE) return PSA_RESAMPLES | PSA_LOOKS_AHEAD | PSA_NEEDS_RATE | PSA_NEEDS_TIME;
+    if (operation->count[0] == POLYPHASE)
+        return PSA_RESAMPLES | PSA_LOOKS_AHEAD | PSA_NEEDS_RATE | PSA_TOLD_RATE | PSA_NEEDS_TIME;
     return PSA_RESAMPLES | PSA_LOOKS_AHEAD | PSA_NEEDS_TIME;
 }
 
@@ -435,6 +428,15 @@ static int drain_resample(struct psa_step *step, struct psa_frames *out)
     return 0;
 }
 
+/* A mean is of its whole interval. */
+static int64_t resample_covers(const struct psa_step *step, int64_t time_ns)
+{
+    const struct resampler *resampler = step->design;
+
+    if (step->operation->count[0] != MEAN) return time_ns;
+    return psa_grid_time(resampler->grid, psa_grid_at_or_before(resampler->grid, time_ns) + 1) - 1;
+}
+
 const struct psa_operation_type psa_resample_operation = {
     .name = "resample",
     .parse = parse_resample,
@@ -446,6 +448,7 @@ const struct psa_operation_type psa_resample_operation = {
     .run = run_resample,
     .advance = advance_resample,
     .drain = drain_resample,
+    .covers = resample_covers,
 };
 
 /* ---- --decimate ------------------------------------------------------------------------------------------------------------- */
@@ -470,7 +473,7 @@ static int parse_decimate(struct psa_operation *operation, const char *argument,
 
 static unsigned decimate_traits(const struct psa_operation *operation)
 {
-    return PSA_RESAMPLES | (operation->zero_phase ? PSA_WHOLE_BLOCKS : 0);
+    return PSA_RESAMPLES | (operation->zero_phase ? PSA_WHOLE_BLOCKS : PSA_HAS_START);
 }
 
 static int design_decimate(struct psa_step *step, struct psa_error *error)
@@ -488,7 +491,7 @@ static int design_decimate(struct psa_step *step, struct psa_error *error)
         }
         step->n_v = resampler->polyphase->span * step->width;
         step->n_k = 2 + step->width;
-        return step->n_v <= STATE_MAX ? 0 : refuse_size(step, error);
+        return 0;
     }
     /* Against half the old rate, as SciPy does: the same bits at every rate. */
     resampler->n_sos =

@@ -24,9 +24,6 @@ enum { MEDIAN_MAX = 10001 };
 
 enum { DETREND_MAX = 100000 };
 
-/* What is kept of a channel that takes 8 to 48 bytes a sample. */
-enum { STATE_MAX = 50000000 };
-
 /* ---- the sliding window ------------------------------------------------------------------------------------------------- */
 
 enum { K_PLACE, K_HELD, K_OLDEST, K_TIMES };
@@ -55,11 +52,10 @@ static int design_window(struct psa_step *step, struct psa_error *error)
 {
     size_t n = length_of(step), delay = delay_of(step);
 
+    (void)error;
     step->n_v = delay * step->width + 2 * n * step->n_channel;
     step->n_k = K_TIMES + delay + step->n_channel;
-    if (step->n_v <= STATE_MAX) return 0;
-    return psa_fail(error, PSA_EXIT_PERMANENT, "--%s: %zu samples of %zu fields are too many to keep; give --fields",
-                    step->operation->type->name, n, step->n_channel);
+    return 0;
 }
 
 static void start_window(struct psa_step *step)
@@ -271,12 +267,11 @@ static int design_detrend(struct psa_step *step, struct psa_error *error)
 {
     size_t n = length_of(step);
 
+    (void)error;
     if (!n) return 0;
     step->n_v = psa_trend_state(n) * step->n_channel;
     step->n_k = 1;
-    if (step->n_v <= STATE_MAX) return 0;
-    return psa_fail(error, PSA_EXIT_PERMANENT,
-                    "--detrend: %zu samples of %zu fields are too many to keep; give --fields", n, step->n_channel);
+    return 0;
 }
 
 static bool valid_detrend(const struct psa_step *step)

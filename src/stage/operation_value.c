@@ -6,12 +6,15 @@
 #include <string.h>
 
 #include "core/error.h"
+#include "core/glob.h"
 #include "core/number.h"
 #include "stage/operation.h"
 #include "stage/slot.h"
 
 enum { FILL_MOST = 100000 }; /* of --fill HOW,N */
 static const double LARGEST = 1.7976931348623157e308;
+/* 2^-960: of a smaller sum of squares some terms may have left the range of a double, or their last bits. */
+static const double SQUARES_MIN = 0x1p-960;
 
 static unsigned no_traits(const struct psa_operation *operation)
 {
@@ -123,7 +126,9 @@ static int parse_magnitude(struct psa_operation *operation, const char *argument
     operation->glob[n] = 0;
     operation->fields = operation->glob;
     operation->text = equals + 1;
-    return 0;
+    if (!psa_glob_match(operation->glob, (struct psa_str){ operation->text, strlen(operation->text) })) return 0;
+    return psa_fail(error, PSA_EXIT_PERMANENT, "--magnitude: '%s': the new field's name matches its own glob",
+                    argument);
 }
 
 static unsigned magnitude_traits(const struct psa_operation *operation)
@@ -132,17 +137,40 @@ static unsigned magnitude_traits(const struct psa_operation *operation)
     return PSA_MAKES_CHANNEL;
 }
 
-/* sqrt(sum of x^2); missing where one of them is. */
+/* sqrt(sum of x^2) where the sum, or a term that counts in it, left the range of a double: the values are divided by a
+ * power of two first, which rounds nothing, so that the largest lies in [0.5, 1). */
+static double scaled_root(const double *frame, const size_t *channel, size_t n, const bool *apart)
+{
+    double largest = 0, sum = 0;
+    int exponent;
+
+    for (size_t c = 0; c < n; c++)
+        if (!(apart && apart[channel[c]])) largest = fmax(largest, fabs(frame[channel[c]]));
+    if (largest == 0) return 0;
+    frexp(largest, &exponent);
+    for (size_t c = 0; c < n; c++) {
+        double x = apart && apart[channel[c]] ? 0 : ldexp(frame[channel[c]], -exponent);
+
+        sum += x * x;
+    }
+    return ldexp(sqrt(sum), exponent);
+}
+
+/* sqrt(sum of x^2); missing where one of them is. A number beside arrays has no part in them. */
 static int run_magnitude(struct psa_step *step, struct psa_frames *in, struct psa_frames *spare)
 {
-    size_t n = step->n_channel - 1;
+    size_t n = step->n_channel - 1, parts = 0;
 
     (void)spare;
+    for (size_t c = 0; c < n; c++) parts += !(step->apart && step->apart[step->channel[c]]);
     for (size_t i = 0; i < in->n; i++) {
-        double *frame = in->x + i * in->width, *made = &frame[step->channel[n]], sum = n ? 0 : NAN;
+        double *frame = in->x + i * in->width, *made = &frame[step->channel[n]], sum = parts ? 0 : NAN;
 
-        for (size_t c = 0; c < n; c++) sum += frame[step->channel[c]] * frame[step->channel[c]];
-        *made = sqrt(sum);
+        for (size_t c = 0; c < n; c++)
+            if (!(step->apart && step->apart[step->channel[c]]))
+                sum += frame[step->channel[c]] * frame[step->channel[c]];
+        if (isinf(sum) || sum < SQUARES_MIN) *made = scaled_root(frame, step->channel, n, step->apart);
+        else *made = sqrt(sum);
         if (!isnan(*made)) psa_step_overflows(step, step->channel[n], made);
     }
     return 0;

@@ -27,6 +27,13 @@ check() { "$PY" tests/cli/filter_check.py "$@"; }
 @test "--max-gap: behind a gap all starts anew; a heartbeat shows a gap too" { check gaps; }
 @test "blocks of differing arrays, without rate, records without time: rejected by name" { check mixed_blocks; }
 @test "a value that an operation leaves as it is keeps its text" { check kept_text; }
+@test "blocks of a clock that is a little fast keep their state; those that overlap start anew, which is said once" { check block_clocks; }
+@test "overlapping windows are not resampled; a resampled block has no window" { check windows; }
+@test "a resampled record carries the labels of every sample it stands for, bounded, and none across a gap" { check labels; }
+@test "records that waited for a rate in vain are named by their own lines" { check held_places; }
+@test "resampled blocks are at most 32,768 values long" { check long_blocks; }
+@test "polyphase wants a rate that is told, and says which one is likely" { check told_rates; }
+@test "magnitudes and suffixes: names that are there already, numbers beside arrays, values near the ends of a double" { check magnitudes; }
 @test "every operation: cut anywhere and resumed from --state gives the bytes of the uncut stream" { check states; }
 @test "every operation: nothing is lost or out of order, accounts add up, fused equals piped" { check whole_streams; }
 @test "every operation: any chunking of the input gives the same bytes" { check chunks; }
@@ -83,6 +90,22 @@ check() { "$PY" tests/cli/filter_check.py "$@"; }
     refused '--integrate beside --zero-phase would integrate twice, forward and backward; give it to a psa-filter of its own' --integrate 5 --zero-phase
     refused '--lowpass: 20 Hz is not below half the sampling rate of 25 Hz' --resample 25,linear --lowpass 20
     refused '--lowpass: 20 Hz is not below half the sampling rate of 25 Hz' --decimate 4 --lowpass 20 --rate 100
+    refused "--magnitude: 'm=m': the new field's name matches its own glob" --magnitude m=m
+    refused "--magnitude: '*=m': the new field's name matches its own glob" --magnitude '*=m'
+    refused '--start zero means nothing without a recursive filter or --decimate that runs forward only' --scale 2 --start zero
+    refused '--start zero means nothing without a recursive filter or --decimate that runs forward only' --lowpass 2 --zero-phase --start zero
+    refused '--rate means nothing here: every operation takes each sample or each block by itself' --scale 2 --rate 3
+    refused '--rate means nothing here: every operation takes each sample or each block by itself' --detrend linear --rate 3
+    refused '--fields y means nothing here: no operation behind it heeds it' --scale 2 --fields x --magnitude a=b --fields y
+    refused '--fields x means nothing here: no operation behind it heeds it' --fields x --fields y --scale 2
+    refused '--fields x means nothing here: no operation behind it heeds it' --resample 2,mean --fields x
+    refused '--order 3 means nothing here: no operation behind it heeds it' --lowpass 2 --order 2 --scale 3 --order 3
+    refused '--suffix b beside --suffix a: it holds for all operations' --scale 2 --suffix a --suffix b
+    refused '--centred means nothing to a --median of fewer than 3 samples' --median 2 --centred
+    refused "--ewma: '.3' is no number; write 0.3" --ewma .3
+    refused '--fields: an empty text names no field' --scale 2 --fields ''
+    keep 0 "$BIN/psa-filter" --lowpass 5 --scale 2 --order 2 --fields x --rate 100 --start zero </dev/null
+    keep 0 "$BIN/psa-filter" --scale 2 --rate 3 --max-gap 1s </dev/null
     refused '--scale: more than 32 operations' $(printf -- '--scale 2 %.0s' $(seq 33))
     keep 0 "$BIN/psa-filter" $(printf -- '--scale 2 %.0s' $(seq 32)) </dev/null
 }
@@ -93,6 +116,10 @@ check() { "$PY" tests/cli/filter_check.py "$@"; }
     said "psa-filter: stdin:1: --offset found nothing to work on: no number field matches acel_*"
     keep 0 "$BIN/psa-filter" --scale 2 --fields 'acel_*' <"$T/in"
     said "psa-filter: stdin:1: nothing was filtered: no number field matches --fields acel_*"
+    keep 0 "$BIN/psa-filter" --magnitude 'q*=m' <"$T/in"
+    said "psa-filter: stdin:1: nothing was filtered: no number field matches --magnitude q*=m"
+    keep 0 "$BIN/psa-filter" --magnitude 'q*=m' --scale 2 --fields x <"$T/in"
+    said "psa-filter: stdin:1: --magnitude q*=m found nothing to work on: no number field matches q*"
 }
 
 @test "only operations that need a rate wait for one" {
@@ -210,4 +237,22 @@ check() { "$PY" tests/cli/filter_check.py "$@"; }
     saying 'fields.x left the range of a double; its filter starts anew'
     [ "$(tail -n 1 "$T/out" | jq '.fields.x != null')" = true ]
     saying '"noted":{"overflow":'
+}
+
+@test "limits: what a block may become, what may wait, what an operation may remember" {
+    "$PY" -c 'print("""{"fields":{"x":[%s]},"timestamp_ns":1000000000,"rate_hz":1}""" % ",".join(["1"] * 20000))' >"$T/in"
+    keep 0 "$BIN/psa-filter" --resample 10000,linear --stats <"$T/in"
+    said 'psa-filter: stdin:1: 20000 samples would become 200000000 at the new rate, in one record; rejected'
+    saying '"rejected":{"too_long":1}'
+    keep 0 "$BIN/psa-filter" --resample 10,linear <"$T/in"
+    [ "$(jq -s '[.[].fields.x | length] | add' "$T/out")" -eq 199991 ]
+    { record a "\"x\":[$(seq -s, 1 60)]" 1 '"rate_hz":1000' &&
+        awk -v line="$(record a '"x":[]' 100000000 '"rate_hz":1000')" 'BEGIN { for (i = 0; i < 1200; i++) print line }'; } >"$T/in"
+    keep 0 "$BIN/psa-filter" --median 101 --centred --stats <"$T/in"
+    said 'psa-filter: stdin:1001: more than 1000 blocks wait, and this one holds no sample; rejected'
+    saying '"passed":1000,'
+    saying '"rejected":{"blocks":201}'
+    "$PY" -c 'print("""{"fields":{%s},"timestamp_ns":1}""" % ",".join("\"x%d\":1" % i for i in range(900)))' >"$T/in"
+    keep 2 "$BIN/psa-filter" --fill linear,100000 <"$T/in"
+    said 'psa-filter: --fill: too many samples of 900 fields to remember; give a shorter length, or --fields'
 }

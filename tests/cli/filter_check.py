@@ -339,7 +339,7 @@ def places():
     """--fields and --order hold for what stands behind them; what stands before the first takes the first one's."""
     x = golden["x"][:N]
     data = lines({"fields": {"a": v, "b": v, "c": v}, "timestamp_ns": T0 + i} for i, v in enumerate(x))
-    got = records(psa("psa-filter", "--rate", "100", "--offset", "1", "--fields", "a,b", "--scale", "2", "--fields", "b", "--scale",
+    got = records(psa("psa-filter", "--offset", "1", "--fields", "a,b", "--scale", "2", "--fields", "b", "--scale",
                       "3", data=data))
     for r, v in zip(got, x):
         close([r["fields"][k] for k in "abc"], [2 * (v + 1), 6 * (v + 1), v], 1e-12, "--fields")
@@ -366,6 +366,8 @@ def gaps():
     for late, before in ((400000000, False), (600000000, True)):
         word = beat % (recs[30]["timestamp_ns"] + late)
         out = psa(*argv, data=lines(recs[:31]) + word + lines(recs[31:])).splitlines()
+        if not before: # the last record waits: nothing may be promised beyond it
+            word = beat % recs[30]["timestamp_ns"]
         check((out.index(word.strip()) == 31) == before, "a heartbeat after %d" % late)
         check(len(out) == 61 and '"in":60,"passed":60' in psa.err and '"gap":1' in psa.err, psa.err)
         check(out[:out.index(word.strip())] + out[out.index(word.strip()) + 1:] == got.splitlines(), "a heartbeat changed values")
@@ -394,13 +396,187 @@ def kept_text():
     check(psa("psa-filter", "--offset", "0", data=b'{"fields":{"a":-0}}\n') == b'{"fields":{"a":0}}\n', "-0 + 0")
 
 
+def stats():
+    [line] = [json.loads(l) for l in psa.err.splitlines() if l.startswith('{"psa_stats"')]
+    return line
+
+
+def block_clocks():
+    """Blocks whose clock runs a few ppm fast lose no state; those that overlap by more are started anew and said once."""
+    x = golden["x"][:N]
+    argv = ["psa-filter", *arguments(golden["cases"][3]), "--stats"]
+    long = [math.sin(i / 9) for i in range(20000)]
+    for share, fresh in ((1e-5, False), (0.0099, False), (0.0101, True)):
+        recs = [{"sensor_id": "a", "fields": {"x": long}, "timestamp_ns": T0 + int(i * 2 * 10**11 * (1 - share)), "rate_hz": 100}
+                for i in range(3)]
+        out = [r["fields"]["x"] for r in records(psa(*argv, data=lines(recs)))]
+        check(stats()["noted"] == ({"overlapping_block": 2} if fresh else {}), "%r: %r" % (share, stats()))
+        check((out[1] == out[0]) == fresh and (out[2] == out[0]) == fresh, "%r: state" % share)
+        said = "a: a block begins before the end of the one before it; such blocks are filtered each by itself; put psa-filter"
+        check(psa.err.count(said) == fresh, "said: " + psa.err)
+    # A fraction of a sample is none, however short the block.
+    recs = [{"fields": {"x": x[i:i + 10]}, "timestamp_ns": T0 + i * 9600000, "rate_hz": 100} for i in range(0, N, 10)]
+    close([v for r in records(psa(*argv, data=lines(recs))) for v in r["fields"]["x"]], golden["cases"][3]["y_sosfilt_zi_x0"], 1e-9,
+          "half a sample")
+    # Times go forward all the same: a line joins two values, and does not run beyond the later one.
+    recs = [{"fields": {"x": [0] * 198 + [None] * 2}, "timestamp_ns": T0, "rate_hz": 1},
+            {"fields": {"x": [1] * 200}, "timestamp_ns": T0 + 198 * 10**9, "rate_hz": 1}]
+    out = records(psa("psa-filter", "--fill", "linear", "--stats", data=lines(recs)))
+    check(out[0]["fields"]["x"][197:] == [0, 0.5, 1] and "overlapping_block" not in stats()["noted"], "a line: %r" % out[0])
+    recs = [{"sensor_id": "a", "fields": {"x": long[:10000]}, "timestamp_ns": T0 + i * 99500000000, "rate_hz": 100} for i in range(3)]
+    for how in ("50", "30,linear", "70,previous", "20,mean"):
+        out = records(psa("psa-filter", "--resample", how, "--stats", data=lines(recs)))
+        ends = [(r["timestamp_ns"], r["timestamp_ns"] + (len(r["fields"]["x"]) - 1) * 1e9 / r["rate_hz"]) for r in out]
+        check([e[0] for e in ends] == sorted(e[0] for e in ends) and not stats()["rejected"], "%s: %r" % (how, ends))
+
+
+def windows():
+    """Windows that overlap cannot be resampled: those that begin inside another are rejected, the others are a whole stream."""
+    x = golden["x"][:N]
+    recs = [{"sensor_id": "a", "fields": {"x": x[i:i + 40]}, "timestamp_ns": T0 + i * 10000000, "rate_hz": 100,
+             "window": {"count": 40}} for i in range(0, N - 20, 20)]
+    for option in (["--resample", "50"], ["--resample", "20,mean"], ["--decimate", "4"]):
+        out = psa("psa-filter", *option, "--stats", data=lines(recs))
+        check(stats()["rejected"] == {"overlapping_block": 3} and stats()["absorbed"] == 4, "%r: %r" % (option, stats()))
+        check("stdin:2: a: the block begins before the end of the one before it; put psa-filter before psa-window; rejected" in
+              psa.err, psa.err)
+        check(out == psa("psa-filter", *option, data=lines(recs[::2])), "%r: the others are no stream" % option)
+        check(out and b"window" not in out, "%r: a window that lies" % option)
+    # Each by itself, where no operation remembers.
+    out = records(psa("psa-filter", "--decimate", "2", "--zero-phase", "--stats", data=lines(recs)))
+    check(len(out) == 7 and stats()["noted"] == {} == stats()["rejected"], "by itself: %r" % stats())
+
+
+def labels():
+    """A resampled record carries the labels of every sample it stands for, and none of others."""
+    n = 400
+    faults = {101, 102, 250, 399}
+
+    def label(i):
+        return {"fault": 1, "name": "shock"} if i in faults else {"fault": 0, "name": "well"}
+    recs = [{"sensor_id": "a", "fields": {"x": i % 7}, "timestamp_ns": T0 + i * 10000000, "rate_hz": 100, "labels": label(i)}
+            for i in range(n)]
+    block = [{"sensor_id": "a", "fields": {"x": [r["fields"]["x"] for r in recs[i:i + 50]]}, "timestamp_ns": recs[i]["timestamp_ns"],
+              "rate_hz": 100, **({"labels": {"fault": 1}} if i in (100, 200) else {})} for i in range(0, n, 50)]
+    mean = lambda t: range(t, t + 5)
+    last = lambda t: range(t - 4, t + 1)
+    for option, span in ((["--resample", "20,mean"], mean), (["--resample", "20,linear"], last), (["--resample", "20"], last),
+                         (["--resample", "20,previous"], last), (["--decimate", "5"], last), (["--decimate", "5,fir"], last)):
+        out = records(psa("psa-filter", *option, data=lines(recs)))
+        check(len(out) == n // 5, "%r: %d" % (option, len(out)))
+        for r in out:
+            at = round((r["timestamp_ns"] - T0) / 10000000)
+            want = label(next((i for i in span(at) if i in faults), -1))
+            check(r["labels"] == want, "%r: sample %d has %r" % (option, at, r.get("labels")))
+        # The rate need not be known, nor the time.
+        if option[0] == "--decimate":
+            for leave in (("rate_hz",), ("rate_hz", "timestamp_ns")):
+                bare = [{k: v for k, v in r.items() if k not in leave} for r in recs]
+                got = records(psa("psa-filter", *option, data=lines(bare)))
+                check([r["labels"] for r in got] == [r["labels"] for r in out], "%r without %r" % (option, leave))
+        out = records(psa("psa-filter", *option, data=lines(block)))
+        marked = [r.get("labels") for r in out]
+        check(marked.count({"fault": 1}) >= 2 and None in marked, "%r: blocks %r" % (option, marked))
+    # Between two samples of a slower stream: those of the sample before.
+    out = records(psa("psa-filter", "--resample", "1000,linear", data=lines(recs[99:105])))
+    check([r["labels"]["fault"] for r in out] == [int(round((r["timestamp_ns"] - T0) / 1e6) // 10 in faults) for r in out], "up")
+    # Labels that change with every sample are bounded: 10,000 of them in one mean, and in the state.
+    many = [{"sensor_id": "a", "fields": {"x": 1}, "timestamp_ns": T0 + i * 1000, "labels": {"n": i % 9999, "odd": i % 2}}
+            for i in range(10000)]
+    [r] = records(psa("psa-filter", "--resample", "1,mean", data=lines(many)))
+    check(r["labels"] == {"n": 9998, "odd": 1}, "many: %r" % r)
+    # Behind a gap nothing of the labels before it is left.
+    recs = [{"fields": {"x": 1}, "timestamp_ns": T0 + i * 10**7 + (i > 2) * 10**9, "labels": {"f": int(i < 3)}} for i in range(20)]
+    out = records(psa("psa-filter", "--decimate", "9", "--max-gap", "500ms", data=lines(recs)))
+    check([r["labels"]["f"] for r in out] == [1, 0, 0], "gap: %r" % out)
+
+
+def held_places():
+    """Records that waited for a rate in vain are named by the lines they came from."""
+    folder = tempfile.mkdtemp(dir=os.environ.get("BATS_TEST_TMPDIR"))
+    names = [os.path.join(folder, name) for name in ("one", "two")]
+    for k, name in enumerate(names):
+        with open(name, "wb") as f:
+            f.write(b"\n" * k + lines({"sensor_id": "a", "fields": {"x": 1}, "timestamp_ns": T0} for _ in range(3)))
+    psa("psa-filter", "--lowpass", "10", *names, data=b"")
+    said = ["%s:%d: a: the sampling rate cannot be measured" % (name, i + k) for k, name in enumerate(names) for i in (1, 2, 3)]
+    check([line for line in said if line in psa.err] == said, psa.err)
+    state = os.path.join(folder, "state")
+    psa("psa-filter", "--lowpass", "10", "--state", state, names[0], data=b"")
+    beat = {"sensor_id": "a", "fields": {"x": 1}, "timestamp_ns": T0}
+    psa("psa-filter", "--lowpass", "10", "--state", state, data=lines([beat]) + b'{"psa":{"heartbeat":%d}}\n' % T0)
+    check(psa.err.count("psa-filter: a: the sampling rate cannot be measured") == 3 and "psa-filter: stdin:1: a: the" in psa.err,
+          psa.err)
+
+
+def long_blocks():
+    """A block that a gap made long leaves in parts that the next stage's --max-line takes."""
+    recs = [{"fields": {"x": [0.1 / 3, 0.2 / 3], "y": [1 / 3, 2 / 3]}, "timestamp_ns": T0 + i * 90 * 10**9, "rate_hz": 1000}
+            for i in range(2)]
+    out = psa("psa-filter", "--resample", "1000,linear", data=lines(recs))
+    got = records(out)
+    sizes = [len(r["fields"]["x"]) for r in got]
+    check(max(sizes) == 16384 and sum(sizes) == 90002, "sizes: %r" % sizes)
+    check(max(map(len, out.splitlines())) < 1 << 20, "a long line")
+    for a, b in zip(got, got[1:]):
+        check(b["timestamp_ns"] == a["timestamp_ns"] + len(a["fields"]["x"]) * 1000000, "times")
+
+
+def told_rates():
+    """Polyphase resampling wants a rate that is told: no measured one is exact."""
+    def plain(step, n=40):
+        return [{"sensor_id": "a", "fields": {"x": i}, "timestamp_ns": T0 + i * step} for i in range(n)]
+
+    for step, hz, why in ((10030000, "20", "measured about 99.7 Hz; give --rate 100Hz, or --resample 20Hz,linear"),
+                          (10000000, "20", "measured about 100 Hz; give --rate 100Hz, or --resample 20Hz,linear"),
+                          (20790000, "24,polyphase", "measured about 48.1 Hz; give --rate 48Hz, or --resample 24Hz,linear"),
+                          (600000, "1.5", "measured about 1670 Hz; give --rate 1670Hz, or --resample 1.5Hz,linear")):
+        out = psa("psa-filter", "--resample", hz, "--stats", data=lines(plain(step)))
+        check(out == b"" and stats()["rejected"] == {"no_rate": 40}, "%s: %r" % (hz, stats()))
+        check("stdin:3: a: %s; rejected" % why in psa.err, psa.err)
+    recs = plain(10030000)
+    want = psa("psa-filter", "--resample", "20", "--rate", "100", data=lines(recs))
+    told = [{**r, "rate_hz": 100} if i > 4 else r for i, r in enumerate(recs)]
+    got = psa("psa-filter", "--resample", "20", data=lines(told))
+    check(records(got) == records(want) and len(records(want)) == 8, "told late: %r %r" % (got, want))
+    check(len(records(psa("psa-filter", "--resample", "50,mean", "--resample", "25", data=lines(recs)))) > 5, "behind a grid")
+
+
+def magnitudes():
+    """A magnitude's name, its own and nobody's part; nothing over- or underflows on the way to a root that is a double."""
+    recs = [{"fields": {"m": 1, "a": 3, "b": 4}}, {"fields": {"a": 6, "b": 8}}, {"fields": {"m": 7}}]
+    for more in ([], ["--clip", "-100:100", "--fields", "m"], ["--clip", "-100:100"]):
+        got = records(psa("psa-filter", "--magnitude", "a,b=m", *more, data=lines(recs)))
+        check([r["fields"].get("m") for r in got] == [5, 10, 7], "%r: %r" % (more, got))
+        got = psa("psa-filter", "--magnitude", "a,b=m", *more, "--suffix", "_f", data=lines(recs[:2]))
+        check(got.count(b'"m"') == 2 and [r["fields"]["m"] for r in records(got)] == [5, 10] and b"m_f" not in got, "%r" % got)
+    got = psa("psa-filter", "--scale", "3", "--suffix", "_f", data=lines([{"fields": {"x": 1, "x_f": 2}}]))
+    check(got.count(b'"x_f"') == 1 and records(got)[0]["fields"] == {"x": 1, "x_f": 3, "x_f_f": 6}, "suffix: %r" % got)
+    for f, want in (({"a": [3, 1], "b": 4}, [3, 1]), ({"a": 4, "b": [3, 1], "c": 2}, [3, 1]), ({"a": 3, "b": 4}, 5),
+                    ({"a": [3, 1], "b": None}, [None, None])):
+        [r] = records(psa("psa-filter", "--magnitude", "?=mag", data=lines([{"fields": f}])))
+        check(r["fields"] == {**f, "mag": want}, "%r: %r" % (f, r))
+    folder = tempfile.mkdtemp(dir=os.environ.get("BATS_TEST_TMPDIR"))
+    argv = ["psa-filter", "--fill", "linear", "--magnitude", "a,b=mag", "--max-gap", "1s"]
+    parts = [lines([{"fields": {"a": [3, 5], "b": 4, "late": [1, None]}, "timestamp_ns": T0, "rate_hz": 10}]), b'{"psa":{"heartbeat":%d}}\n' % (T0 * 2)]
+    got = psa(*argv, data=b"".join(parts))
+    check(records(got)[0]["fields"]["mag"] == [3, 5], "a drained block: %r" % got)
+    check(b"".join(psa(*argv, "--state", os.path.join(folder, "s"), data=part) for part in parts) == got, "a drained block, resumed")
+    for a, b in ((3e200, 4e200), (3e-200, 4e-200), (1e308, 1e308), (5e-324, 0), (2e-160, 1e-158), (0, 0), (3, 4), (1e150, 1e-150),
+                 (1.2e-145, 3.3e-145)):
+        [r] = records(psa("psa-filter", "--magnitude", "?=mag", data=lines([{"fields": {"a": a, "b": b}}])))
+        check(abs(r["fields"]["mag"] - math.hypot(a, b)) <= 2.3e-16 * math.hypot(a, b), "%r, %r: %r" % (a, b, r))
+    [r] = records(psa("psa-filter", "--magnitude", "?=mag", data=lines([{"fields": {"a": 1.7e308, "b": 1.7e308}}])))
+    check(r["fields"]["mag"] is None, "beyond")
+
+
 # Chains of every operation, for the promises about states and chunks.
 CHAINS = [
     ["--lowpass", "10", "--highpass", "1", "--order", "3"], ["--bandpass", "2:20", "--bandstop", "9:11", "--start", "zero"],
     ["--notch", "20:5", "--integrate", "1"], ["--ewma", "0.2", "--difference"], ["--ewma", "100ms", "--offset", "-1"],
-    ["--scale", "2", "--clip", "-1:3", "--suffix", "_f"], ["--magnitude", "*=m", "--lowpass", "5", "--fields", "m", "--rate", "100"],
+    ["--scale", "2", "--clip", "-1:3", "--suffix", "_f"], ["--magnitude", "x,y=m", "--lowpass", "5", "--fields", "m", "--rate", "100"],
     ["--fill", "hold,3", "--lowpass", "10"], ["--fill", "linear", "--lowpass", "10", "--max-gap", "200ms"],
-    ["--fill", "linear,4", "--magnitude", "*=m", "--fill", "linear,2"], ["--lowpass", "10", "--fill", "linear", "--rate", "100"],
+    ["--fill", "linear,4", "--magnitude", "x,y=m", "--fill", "linear,2"], ["--lowpass", "10", "--fill", "linear", "--rate", "100"],
     ["--median", "5"], ["--median", "6", "--centred"], ["--hampel", "7", "--lowpass", "10"], ["--hampel", "7,2", "--centred", "--fill", "linear"],
     ["--detrend", "constant,20"], ["--detrend", "linear,20", "--median", "3", "--centred"],
     ["--kalman", "level,0.1,1"], ["--kalman", "velocity,0.1,1", "--rate", "100"],
@@ -412,8 +588,8 @@ BLOCK_CHAINS = [["--zero-phase", "--lowpass", "10"], ["--zero-phase", "--highpas
                 ["--detrend", "constant", "--decimate", "4", "--zero-phase"], ["--zero-phase", "--decimate", "2,fir", "--lowpass", "5"]]
 
 
-def stream(blocks):
-    """Two streams of 100 and 80 Hz with holes, a jump in time, heartbeats."""
+def stream(blocks, rated=False):
+    """Two streams of 100 and 80 Hz with holes, a jump in time, labels that come and go, heartbeats."""
     rng = random.Random(7)
     out = []
     t = {"a": T0, "b": T0 + 3}
@@ -428,8 +604,12 @@ def stream(blocks):
         if rng.random() < 0.05:
             del f["y"]
         r = {"sensor_id": k, "fields": f, "timestamp_ns": t[k], "i": i}
-        if blocks:
+        if blocks or rated:
             r["rate_hz"] = 1e9 / step
+        if i % 17 in (3, 4, 9):
+            r["labels"] = {"fault": i % 3, "name": "n%d" % (i % 5)}
+        if blocks and i % 7 == 2:
+            f["y"] = 1.5
         t[k] += step * (n if blocks else 1)
         if i in (21, 150, 303):
             t[k] += 300000000
@@ -441,7 +621,7 @@ def stream(blocks):
 
 def every_chain():
     for chain in CHAINS:
-        yield chain, stream(False)
+        yield chain, stream(False, any(chain[i - 1] == "--resample" and "," not in chain[i] for i in range(1, len(chain))))
         yield chain, stream(True)
     for chain in BLOCK_CHAINS:
         yield chain, stream(True)
@@ -517,4 +697,5 @@ main({"readings": lambda: every_case(readings), "block": lambda: every_case(bloc
       "measured": measured_median, "told_late": told_late, "keys": keys, "nulls": nulls, "cascade": cascade,
       "zero_phase": zero_phase, "notch": notch, "integrate": integrate, "ewma": ewma, "simple": simple, "fill": fill,
       "magnitude": magnitude, "suffix": suffix, "places": places, "gaps": gaps, "mixed_blocks": mixed_blocks,
-      "kept_text": kept_text, "states": states, "whole_streams": whole_streams, "chunks": chunks})
+      "kept_text": kept_text, "block_clocks": block_clocks, "windows": windows, "labels": labels, "held_places": held_places,
+      "long_blocks": long_blocks, "told_rates": told_rates, "magnitudes": magnitudes, "states": states, "whole_streams": whole_streams, "chunks": chunks})

@@ -12,6 +12,7 @@ refused() { # option argument sentence
 @test "golden: --resample equals scipy.signal.resample_poly on readings and blocks, times and rate_hz included" { check polyphase; }
 @test "golden: --decimate equals scipy.signal.decimate, iir and fir, causal and zero-phase" { check decimate; }
 @test "golden: linear, previous and mean onto a grid equal numpy.interp, pandas' asof and resample" { check grids; }
+@test "a heartbeat makes what is older late, and promises no more than what waits" { check promises; }
 @test "grid times are exact; equal times, long pauses and heartbeats" { check grid_edges; }
 @test "every record comes as soon as the documented delay allows" { check delays; }
 @test "golden: --median and --hampel equal pandas' rolling medians exactly, trailing and centred" { check medians; }

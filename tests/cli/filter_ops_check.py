@@ -157,9 +157,30 @@ def grid_edges():
         before = out[:out.index(b'{"psa"')]
         check([r["fields"]["x"] for r in records(before)] == want, "%s before the heartbeat: %r" % (method, before))
         whole = psa("psa-filter", "--resample", "10," + method, data=first + readings([5], [T0 + 900000000]))
-        check(out.replace(beat, b"").splitlines() == whole.splitlines(), "%s: a heartbeat changes the values" % method)
+        check([r for r in records(out) if "psa" not in r] == records(whole), "%s: a heartbeat changes the values" % method)
+        at = next(i for i, r in enumerate(records(out)) if "psa" in r)
+        promised = records(out)[at]["psa"]["heartbeat"]
+        check(promised <= T0 + 350000000 and all(r["timestamp_ns"] >= promised for r in records(out)[at + 1:]),
+              "%s: a record behind the heartbeat is older than it says" % method)
     out = psa("psa-filter", "--resample", "10,previous", "--max-gap", "160ms", data=first + beat)
     check(out.count(b"fields") == 2, "previous holds beyond --max-gap: %r" % out)
+
+
+def promises():
+    """A heartbeat makes what is older late, and goes on with no later a time than what waits: nothing is lost behind it."""
+    beat = b'{"psa":{"heartbeat":%d}}\n' % (T0 + 5000000000)
+    out = psa("psa-filter", "--resample", "1,mean", "--stats",
+              data=readings([1], [T0]) + beat + readings([100, 7], [T0 + 1500000000, T0 + 6000000000]))
+    check(stats()["dropped"] == {"late": 1} and b":100}" not in out, "older than a heartbeat: %r" % psa.err)
+    x = [float(i % 17) for i in range(400)]
+    times = [T0 + i * 10000000 for i in range(400)]
+    data = b"".join(readings(x[i:i + 1], times[i:i + 1]) + (b'{"psa":{"heartbeat":%d}}\n' % times[i] if i % 7 == 0 else b"")
+                    for i in range(400))
+    for chain in (["--median", "9", "--centred"], ["--resample", "40", "--rate", "100"], ["--resample", "30,linear"],
+                  ["--resample", "30,mean"], ["--fill", "linear", "--lowpass", "10"]):
+        out = psa("psa-filter", *chain, data=data)
+        behind = psa("psa-filter", "--resample", "5,previous", "--stats", data=out) # any stage that heeds heartbeats
+        check(stats()["dropped"] == {} and behind, "%r: %r" % (chain, psa.err))
 
 
 def delays():
@@ -250,5 +271,5 @@ def overflows():
         check(all(v is not None for v in tail), "%r: %r" % (option, tail))
 
 
-main({"polyphase": polyphase, "decimate": decimate, "grids": grids, "grid_edges": grid_edges, "delays": delays,
+main({"polyphase": polyphase, "decimate": decimate, "grids": grids, "grid_edges": grid_edges, "promises": promises, "delays": delays,
       "medians": medians, "trends": trends, "kalman": kalman, "overflows": overflows})

@@ -63,8 +63,8 @@ save_state 5 psa-score --ecod --warmup 4 --horizon 6
 save_state 6 psa-alert --cooldown 50ms
 save_state 7 psa-window --session 20ms --max-samples 8
 save_state 8 psa-features --rolling mean,slope,min,max,q05,ewma,zscore@5,40ms --max-samples 8
-save_state 9 psa-filter --fill linear,4 --median 5 --centred --magnitude '*=m' --hampel 4 --difference
-save_state ':' psa-filter --hampel 5 --kalman velocity,1,1 --resample 40 --fill hold --ewma 50ms
+save_state 9 psa-filter --fill linear,4 --median 5 --centred --magnitude 'accel_*=m' --hampel 4 --difference
+save_state ':' psa-filter --hampel 5 --kalman velocity,1,1 --resample 40 --rate 100 --fill hold --ewma 50ms
 save_state ';' psa-filter --detrend linear,5 --kalman level,1,1 --resample 30,mean --decimate 2 --median 3
 save_state '<' psa-filter --decimate 2,fir --resample 70,linear --resample 50,previous
 

@@ -10,15 +10,22 @@
 #
 # or hand it on to psa-train and psa-score, as pipelines/press-shop.sh does.
 set -euo pipefail
+trap 'exit 130' INT
 
-BIN=${PSA_BIN:-$(dirname "$0")/../bin}
+BIN=${PSA_BIN:-$(dirname "$(readlink -f "$0")")/../bin}
 
+case ${1:-} in
+-h | --help) echo 'usage: imu-features.sh [FILE]' && sed -n -e '/^set /q' -e '2,$s/^# \{0,1\}//p' "$0" && exit 0 ;;
+--) shift ;;
+--*) echo 'usage: imu-features.sh [FILE]' >&2 && exit 2 ;;
+esac
 [ $# -le 1 ] || { echo 'usage: imu-features.sh [FILE]' >&2; exit 2; }
 for tool in sim replay filter window features; do
     command -v "$BIN/psa-$tool" >/dev/null || { echo "imu-features.sh: '$BIN/psa-$tool' is missing; run make, or set PSA_BIN" >&2; exit 2; }
 done
 
-readings() { if [ $# -gt 0 ]; then "$BIN/psa-replay" "$@"; else "$BIN/psa-sim" --scene imu --no-labels; fi; }
+case ${1:-} in -?*) set -- "./$1" ;; esac
+readings() { if [ $# -gt 0 ]; then "$BIN/psa-replay" "$1"; else "$BIN/psa-sim" --scene imu --no-labels; fi; }
 
 filter=(
     --fields 'accel_*,gyro_*'

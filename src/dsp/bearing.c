@@ -87,17 +87,58 @@ static void read_lines(const double *amplitude, size_t m, double step_hz, double
     }
 }
 
+/* Are lines step_hz apart close enough to tell a frequency from others? */
+static bool is_resolved(double expected_hz, double step_hz, const struct psa_bearing_options *options)
+{
+    return expected_hz > 0.0 && step_hz <= options->tolerance * expected_hz * (1.0 + 1e-9);
+}
+
+static size_t primaries_of(int element)
+{
+    return element == PSA_ELEMENT_BALL ? 2 : 1;
+}
+
+/* Which elements can be named at all, and by what. */
+static void look(const double *element_hz, size_t m, double step_hz, const struct psa_bearing_options *options,
+                 struct psa_diagnosis *diagnosis)
+{
+    for (int element = 0; element < PSA_ELEMENTS; element++) {
+        diagnosis->primary_hz[element] = element_hz[element] > 0.0 ? element_hz[element] : NAN;
+        diagnosis->seen[element] = false;
+        for (size_t order = 1; order <= primaries_of(element) && order <= orders_of(options); order++) {
+            double hz = (double)order * element_hz[element];
+            bool within = hz >= options->low_hz && hz <= options->high_hz && hz < (double)m * step_hz;
+            if (diagnosis->seen[element] || !within || !is_resolved(hz, step_hz, options)) continue;
+            diagnosis->seen[element] = true;
+            diagnosis->primary_hz[element] = hz;
+        }
+    }
+}
+
+/* Does a line stand out at a primary frequency of the element, if the order is none itself? */
+static bool is_borne_out(const struct psa_diagnosis *diagnosis, int element, size_t order, double step_hz,
+                         const struct psa_bearing_options *options)
+{
+    if (order <= primaries_of(element)) return true;
+    for (size_t primary = 1; primary <= primaries_of(element); primary++) {
+        const struct psa_bearing_line *line = &diagnosis->of[element][primary - 1];
+        if (is_resolved(line->expected_hz, step_hz, options) && line->ratio >= 0.5 * options->min_ratio) return true;
+    }
+    return false;
+}
+
 /* The element and order nearest to the diagnosis' line; returns the relative distance, more than tolerance for none. */
-static double match(const double *element_hz, const struct psa_bearing_options *options,
+static double match(const double *element_hz, double step_hz, const struct psa_bearing_options *options,
                     struct psa_diagnosis *diagnosis)
 {
     double nearest = INFINITY;
     for (size_t order = 1; order <= orders_of(options); order++) {
         for (int element = 0; element < PSA_ELEMENTS; element++) {
             double expected_hz = (double)order * element_hz[element];
-            if (!(expected_hz > 0.0)) continue;
+            if (!is_resolved(expected_hz, step_hz, options)) continue;
             double off = fabs(diagnosis->line_hz - expected_hz) / expected_hz;
             if (!(off <= options->tolerance && off < nearest)) continue;
+            if (!is_borne_out(diagnosis, element, order, step_hz, options)) continue;
             nearest = off;
             diagnosis->element = element;
             diagnosis->order = order;
@@ -117,7 +158,6 @@ static bool is_the_shafts(double line_hz, double step_hz, double shaft_hz, doubl
 void psa_bearing_diagnose(const double *amplitude, size_t m, double step_hz, const struct psa_bearing_hz *hz,
                           const struct psa_bearing_options *options, struct psa_diagnosis *diagnosis)
 {
-
     *diagnosis = (struct psa_diagnosis){ .element = PSA_ELEMENT_NONE, .expected_hz = NAN };
     diagnosis->line_hz = diagnosis->amplitude = diagnosis->ratio = NAN;
     double sum = 0.0;
@@ -127,6 +167,7 @@ void psa_bearing_diagnose(const double *amplitude, size_t m, double step_hz, con
     double element_hz[PSA_ELEMENTS] = { hz->bpfo, hz->bpfi, hz->bsf, hz->ftf };
     for (size_t element = 0; element < PSA_ELEMENTS; element++)
         read_lines(amplitude, m, step_hz, element_hz[element], options, diagnosis->of[element]);
+    look(element_hz, m, step_hz, options, diagnosis);
     size_t highest = highest_line(amplitude, m, step_hz, options);
     if (highest == 0) return;
     diagnosis->line_hz = (double)highest * step_hz;
@@ -134,11 +175,21 @@ void psa_bearing_diagnose(const double *amplitude, size_t m, double step_hz, con
     diagnosis->ratio = ratio_at(amplitude, m, highest, options->lobe);
     if (!(diagnosis->ratio >= options->min_ratio)) return;
 
-    double off = match(element_hz, options, diagnosis);
+    double off = match(element_hz, step_hz, options, diagnosis);
     if (diagnosis->element == PSA_ELEMENT_NONE || !is_the_shafts(diagnosis->line_hz, step_hz, options->shaft_hz, off))
         return;
     diagnosis->shaft = true;
     diagnosis->element = PSA_ELEMENT_NONE;
     diagnosis->order = 0;
     diagnosis->expected_hz = NAN;
+}
+
+double psa_resolution(const double *x, size_t n)
+{
+    double smallest = INFINITY;
+    for (size_t i = 1; i < n; i++) {
+        double step = fabs(x[i] - x[i - 1]);
+        if (step > 0.0 && step < smallest) smallest = step;
+    }
+    return isinf(smallest) ? 0.0 : smallest;
 }

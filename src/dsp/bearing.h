@@ -78,6 +78,12 @@ struct psa_diagnosis {
     int element;        /* the verdict: enum psa_element or PSA_ELEMENT_NONE */
     size_t order;       /* which harmonic of it; 0 with none */
     double expected_hz; /* order times the element's frequency; NaN with none */
+    /*
+     * What a verdict on each element would rest on, its primary frequency (the lower of the ball's two that can be seen):
+     * NaN when it is not known; and whether it can be seen, see psa_bearing_diagnose.
+     */
+    double primary_hz[PSA_ELEMENTS];
+    bool seen[PSA_ELEMENTS];
     /* The highest line from low_hz to high_hz, whatever the verdict; NaN, all three, when no line has any power. */
     double line_hz, amplitude;
     double ratio; /* over its background; infinite where that is 0, NaN when there is none to see: too few lines */
@@ -92,18 +98,31 @@ struct psa_diagnosis {
  * names the element one of whose harmonics is nearest to the line, relative to that harmonic, if it is within
  * tolerance; of equally near ones the lower order, then the earlier element. It is none when
  *   - the line is less than min_ratio times its background: the highest of many lines of noise;
- *   - no harmonic is within tolerance;
+ *   - no harmonic is within tolerance of which the lines are close enough together, step_hz <= tolerance times the
+ *     harmonic: else the line may be another's;
+ *   - the harmonic is no primary one of its element, and no line stands out at a primary one either, at least half of
+ *     min_ratio times its background: what strikes at any frequency is near some third or fourth harmonic in one case of
+ *     seven. Primary is the first, of the ball the second too, since it may strike both races in a turn;
  *   - shaft_hz is known and the line is a multiple of it, within half a percent or one line, and no farther from
  *     that than from the element's harmonic: imbalance and misalignment modulate too, and elements slip, but a shaft
  *     does not.
  * The background of a line is the median of the lines around it, PSA_BEARING_NEIGHBOURS on either side (fewer at the
  * spectrum's ends; line 0 never), without the line and its flanks.
  *
- * Frequencies are not interpolated between lines, so these must be closer together than the tolerance leaves beside the
- * slip: with 2 % and 1.5 % of slip at 80 Hz, 1 Hz, a window of one second. O(m).
+ * Frequencies are not interpolated between lines. An element is seen, and can be named, when a primary frequency of it
+ * lies from low_hz to high_hz and within the spectrum, and the lines are close enough for it: with 2 % at 80 Hz 1.6 Hz, so
+ * that a window of one second does, for a cage at 10 Hz 0.2 Hz and five seconds. O(m).
  */
 enum { PSA_BEARING_NEIGHBOURS = 40 };
 void psa_bearing_diagnose(const double *amplitude, size_t m, double step_hz, const struct psa_bearing_hz *hz,
                           const struct psa_bearing_options *options, struct psa_diagnosis *diagnosis);
+
+/*
+ * The smallest step of a signal x[n] above 0, in its unit: min |x[i] - x[i-1]| over those that are not equal, the
+ * resolution of what was digitised (a multiple of it, when the signal is never slow). 0 when all are equal, or n < 2.
+ * Rounding to multiples of q adds noise of q/sqrt(12): Widrow, IRE Transactions on Circuit Theory 3(4), 1956,
+ * doi:10.1109/TCT.1956.1086334.
+ */
+double psa_resolution(const double *x, size_t n);
 
 #endif

@@ -125,16 +125,57 @@ END
     keep 2 pipelines/spectrum.sh
     keep 2 pipelines/spectrum.sh --field
     keep 2 pipelines/spectrum.sh --windows all "$T/in"
+    said "spectrum.sh: --windows: 'all' is no number above 0"
+    keep 2 pipelines/spectrum.sh --to 1.2.3 "$T/in"
+    said "spectrum.sh: --to: '1.2.3' is no number above 0"
     keep 2 pipelines/spectrum.sh --colour red "$T/in"
     mkdir "$T/bin"
-    for tool in bash env dirname jq; do ln -s "$(command -v "$tool")" "$T/bin"; done
+    for tool in bash env dirname readlink jq; do ln -s "$(command -v "$tool")" "$T/bin"; done
     PATH=$T/bin keep 2 pipelines/spectrum.sh "$T/in"
     said 'spectrum.sh: gnuplot is missing (Debian: gnuplot-nox)'
     drawing
     keep 1 pipelines/spectrum.sh "$T/in"
-    said "spectrum.sh: $T/in: no window of 1s in it"
+    saying "spectrum.sh: $T/in: no window of 1s in it: the recording is shorter"
     "$BIN/psa-sim" --scene imu --duration 3s >"$T/in"
     keep 1 pipelines/spectrum.sh --field accel "$T/in"
     saying "no spectrum of 'accel'"
     keep 2 pipelines/spectrum.sh "$T/none"
+}
+
+@test "spectrum.sh: the cause is named where nothing can be drawn, and no picture goes to the terminal" {
+    drawing
+    tone 500 0.5
+    for output in "$T/none/x.png" "$T"; do
+        keep 2 pipelines/spectrum.sh --output "$output" "$T/tone.wav"
+        said "spectrum.sh: $output cannot be written; name another --output"
+        [ ! -s "$T/out" ]
+    done
+    keep 1 pipelines/spectrum.sh --output /dev/full "$T/tone.wav"
+    said 'spectrum.sh: /dev/full cannot be written'
+    [ ! -s "$T/out" ]
+    keep 1 pipelines/spectrum.sh --envelope 500:5000 --output "$T/x.png" "$T/tone.wav"
+    said "spectrum.sh: $T/tone.wav: --envelope 500:5000 does not lie below half the sampling rate"
+    keep 1 pipelines/spectrum.sh --to 0.1 --output "$T/x.png" "$T/tone.wav"
+    said "spectrum.sh: $T/tone.wav: no line up to --to 0.1: lines are 1 Hz apart"
+    [ "$(wc -l <"$T/err")" -eq 1 ]
+    keep 1 pipelines/spectrum.sh --envelope-to 0.1 --output "$T/x.png" "$T/tone.wav"
+    said "spectrum.sh: $T/tone.wav: no line up to --envelope-to 0.1: lines are 1 Hz apart"
+}
+
+@test "spectrum.sh: of several sensors one is named; any COLUMNS will do" {
+    drawing
+    "$BIN/psa-sim" --scene imu --no-faults --duration 5s --no-labels >"$T/one"
+    sed 's/"sensor_id":"[^"]*"/"sensor_id":"imu-02"/' "$T/one" | paste -d '\n' "$T/one" - >"$T/in"
+    keep 2 pipelines/spectrum.sh --output "$T/x.png" "$T/in"
+    said "spectrum.sh: $T/in: several sensors; name one of them with --sensor: imu-01, imu-02"
+    keep 2 pipelines/spectrum.sh --sensor imu-03 --output "$T/x.png" "$T/in"
+    said "spectrum.sh: $T/in: no sensor 'imu-03'; there is: imu-01, imu-02"
+    keep 0 pipelines/spectrum.sh --sensor imu-02 --output "$T/x.png" "$T/in"
+    grep -qF 'in, imu-02, accel_x: spectrum of the envelope' "$T/out"
+    cp "$T/out" "$T/want"
+    for columns in abc 3 99999999999 ''; do
+        COLUMNS=$columns keep 0 pipelines/spectrum.sh --sensor imu-02 --output "$T/x.png" "$T/in"
+        same "$T/want" <"$T/out"
+        [ ! -s "$T/err" ]
+    done
 }

@@ -75,15 +75,16 @@ static void what_is_no_bearing_is_refused(void **state)
     assert_false(psa_bearing_frequencies(&mfpt, INFINITY, &hz));
 }
 
-/* A spectrum of ones with one line. */
-enum { LINES = 1001 };
-static const double step_hz = 0.5;
+/* A spectrum of ones with a line, and another that is lower. */
+enum { LINES = 5001 };
+static double step_hz = 0.1;
 
-static struct psa_diagnosis read(double line_hz, double amplitude, double shaft_hz)
+static struct psa_diagnosis read_two(double line_hz, double amplitude, double shaft_hz, double other_hz, double other)
 {
     static double spectrum[LINES];
     for (int k = 0; k < LINES; k++) spectrum[k] = 1.0;
     spectrum[0] = 1e6;
+    spectrum[(size_t)(other_hz / step_hz + 0.5)] = other;
     spectrum[(size_t)(line_hz / step_hz + 0.5)] = amplitude;
     struct psa_bearing_hz hz;
     assert_true(psa_bearing_frequencies(&mfpt, mfpt_shaft_hz, &hz));
@@ -92,6 +93,11 @@ static struct psa_diagnosis read(double line_hz, double amplitude, double shaft_
     struct psa_diagnosis diagnosis;
     psa_bearing_diagnose(spectrum, LINES, step_hz, &hz, &options, &diagnosis);
     return diagnosis;
+}
+
+static struct psa_diagnosis read(double line_hz, double amplitude, double shaft_hz)
+{
+    return read_two(line_hz, amplitude, shaft_hz, line_hz, amplitude);
 }
 
 #define assert_verdict(d, wanted, wanted_order)                         \
@@ -108,12 +114,12 @@ static void the_nearest_element_is_named(void **state)
     assert_verdict(read(118.0, 50.0, 0.0), "inner race", 1);
     assert_verdict(read(63.5, 50.0, 0.0), "ball", 1);
     assert_verdict(read(127.5, 50.0, 0.0), "ball", 2);
-    assert_verdict(read(162.0, 50.0, 0.0), "outer race", 2);
-    assert_verdict(read(238.5, 50.0, 0.0), "inner race", 2);
-    assert_verdict(read(242.0, 50.0, 0.0), "outer race", 3); /* 243.4, and 1.8 % from 2 x 118.9 */
-    assert_verdict(read(239.5, 50.0, 0.0), "inner race", 2); /* and 1.6 % from that one */
-    assert_verdict(read(20.5, 50.0, 0.0), "cage", 2);
-    assert_verdict(read(30.5, 50.0, 0.0), "cage", 3);
+    assert_verdict(read_two(162.0, 50.0, 0.0, 81.0, 9.0), "outer race", 2);
+    assert_verdict(read_two(238.5, 50.0, 0.0, 118.0, 9.0), "inner race", 2);
+    assert_verdict(read_two(242.0, 50.0, 0.0, 80.0, 9.0), "outer race", 3);  /* 243.4, and 1.8 % from 2 x 118.9 */
+    assert_verdict(read_two(239.5, 50.0, 0.0, 118.0, 9.0), "inner race", 2); /* and 1.6 % from that one */
+    assert_verdict(read_two(20.5, 50.0, 0.0, 10.1, 9.0), "cage", 2);
+    assert_verdict(read_two(30.5, 50.0, 0.0, 10.1, 9.0), "cage", 3);
     assert_verdict(read(79.0, 50.0, 0.0), "none", 0);  /* 2.6 % off */
     assert_verdict(read(325.0, 50.0, 0.0), "none", 0); /* a fourth harmonic */
     assert_verdict(read(499.0, 50.0, 0.0), "none", 0);
@@ -123,6 +129,62 @@ static void the_nearest_element_is_named(void **state)
     assert_near(d.amplitude, 50.0, 1e-15);
     assert_near(d.ratio, 50.0, 1e-15);
     assert_false(d.shaft);
+}
+
+/* Whatever strikes at 162 Hz is no outer race that strikes at 81 unless there is a line there. */
+static void a_harmonic_needs_its_primary(void **state)
+{
+    (void)state;
+    double half = PSA_BEARING_MIN_RATIO / 2.0;
+    assert_verdict(read(162.0, 50.0, 0.0), "none", 0);
+    assert_verdict(read(243.4, 50.0, 0.0), "none", 0);
+    assert_verdict(read(20.2, 50.0, 0.0), "none", 0);
+    assert_verdict(read_two(162.0, 50.0, 0.0, 81.0, half), "outer race", 2);
+    assert_verdict(read_two(162.0, 50.0, 0.0, 81.0, half - 0.01), "none", 0);
+    assert_verdict(read_two(162.0, 50.0, 0.0, 118.9, half), "none", 0); /* the inner race's bears nothing out of it */
+    assert_verdict(read(127.7, 50.0, 0.0), "ball", 2);                  /* it strikes twice a turn */
+    assert_verdict(read(191.6, 50.0, 0.0), "none", 0);
+    assert_verdict(read_two(191.6, 50.0, 0.0, 63.9, half), "ball", 3);
+    assert_verdict(read_two(191.6, 50.0, 0.0, 127.7, half), "ball", 3);
+}
+
+/* Lines that are farther apart than 2 % of a frequency could be anything's. */
+static void coarse_lines_name_nothing(void **state)
+{
+    (void)state;
+    const struct {
+        double step_hz;
+        bool seen[PSA_ELEMENTS];
+    } at[] = {
+        { 0.2, { true, true, true, true } },   { 0.21, { true, true, true, false } },
+        { 1.0, { true, true, true, false } },  { 1.625, { false, true, true, false } }, /* the ball by its second */
+        { 2.0, { false, true, true, false } }, { 10.0, { false, false, false, false } }
+    };
+    for (size_t i = 0; i < COUNT(at); i++) {
+        const double wanted[] = { 81.1265, 118.8755, 63.861, 10.1406 };
+        step_hz = at[i].step_hz;
+        for (int element = 0; element < PSA_ELEMENTS; element++) {
+            struct psa_diagnosis d = read(wanted[element], 50.0, 0.0);
+            bool first = d.element == element && d.order == 1;
+            assert_int_equal(d.seen[element], at[i].seen[element]);
+            if (element != PSA_ELEMENT_BALL) assert_int_equal(first, at[i].seen[element]);
+            bool by_its_second = element == PSA_ELEMENT_BALL && at[i].step_hz > 1.28;
+            if (!by_its_second) assert_near(d.primary_hz[element] / wanted[element], 1.0, 1e-3);
+        }
+        if (at[i].step_hz == 2.0) assert_verdict(read(127.7, 50.0, 0.0), "ball", 2);
+        if (at[i].step_hz == 2.0) assert_verdict(read(63.9, 50.0, 0.0), "none", 0);
+        if (at[i].step_hz == 2.0) assert_verdict(read_two(162.0, 50.0, 0.0, 80.0, 9.0), "none", 0);
+    }
+    step_hz = 0.1;
+}
+
+static void resolution_is_the_smallest_step(void **state)
+{
+    (void)state;
+    const double x[] = { 1.0, 1.0, 3.0, 2.5, 2.5, -4.0 }, falling[] = { 2.0, 1.75 };
+    assert_true(psa_resolution(x, COUNT(x)) == 0.5);
+    assert_true(psa_resolution(falling, 2) == 0.25);
+    assert_true(psa_resolution(x, 2) == 0.0 && psa_resolution(x, 1) == 0.0 && psa_resolution(x, 0) == 0.0);
 }
 
 static void a_low_line_is_no_fault(void **state)
@@ -148,17 +210,18 @@ static void a_multiple_of_the_shaft_is_the_shafts(void **state)
     assert_verdict(read(128.0, 50.0, 25.0), "ball", 2);
     assert_verdict(read(118.0, 50.0, 25.0), "inner race", 1);
     assert_verdict(read(80.0, 50.0, 25.0), "outer race", 1);
-    assert_verdict(read(10.0, 50.0, 25.0), "cage", 1);  /* below the shaft's speed */
+    assert_verdict(read(10.1, 50.0, 25.0), "cage", 1);  /* below the shaft's speed */
     assert_verdict(read(127.5, 50.0, 31.8), "ball", 2); /* 127.2 is the shaft's, but the ball's 127.7 is nearer */
-    assert_true(read(20.0, 50.0, 20.2).shaft);          /* one percent, but within one line */
-    assert_true(read(241.0, 50.0, 48.0).shaft);         /* two lines, but within half a percent */
-    assert_false(read(75.0, 50.0, 25.0).shaft);         /* no element is near, so there is nothing to explain */
+    assert_true(read(10.0, 50.0, 10.09).shaft);         /* 0.9 percent, but within one line */
+    assert_true(read_two(241.0, 50.0, 48.0, 118.9, 9.0).shaft); /* ten lines, but within half a percent */
+    assert_false(read(75.0, 50.0, 25.0).shaft);                 /* no element is near, so there is nothing to explain */
 }
 
 static void the_band_has_ends(void **state)
 {
     (void)state;
     assert_verdict(read(10.0, 50.0, 0.0), "cage", 1);
+    assert_true(read(10.0, 50.0, 0.0).line_hz == 10.0);
     assert_true(read(9.5, 50.0, 0.0).line_hz != 9.5);
     assert_true(read(500.0, 50.0, 0.0).line_hz == 500.0);
 }
@@ -166,7 +229,7 @@ static void the_band_has_ends(void **state)
 static void every_expected_line_is_told(void **state)
 {
     (void)state;
-    struct psa_diagnosis d = read(162.0, 50.0, 0.0);
+    struct psa_diagnosis d = read(162.2, 50.0, 0.0);
     struct psa_bearing_hz hz;
     psa_bearing_frequencies(&mfpt, mfpt_shaft_hz, &hz);
     const double want[] = { hz.bpfo, hz.bpfi, hz.bsf, hz.ftf };
@@ -297,6 +360,9 @@ int main(void)
         cmocka_unit_test(frequencies_belong_together),
         cmocka_unit_test(what_is_no_bearing_is_refused),
         cmocka_unit_test(the_nearest_element_is_named),
+        cmocka_unit_test(a_harmonic_needs_its_primary),
+        cmocka_unit_test(coarse_lines_name_nothing),
+        cmocka_unit_test(resolution_is_the_smallest_step),
         cmocka_unit_test(a_low_line_is_no_fault),
         cmocka_unit_test(a_multiple_of_the_shaft_is_the_shafts),
         cmocka_unit_test(the_band_has_ends),

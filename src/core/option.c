@@ -164,6 +164,17 @@ static int store(const struct psa_option *option, void *config, const char *text
     return check_range(option, what, text, (double)integer, error);
 }
 
+struct psa_str psa_list_next(const char **list, const char *end)
+{
+    const char *begin = *list, *comma;
+
+    if (!begin) return (struct psa_str){ NULL, 0 };
+    if (!end) end = begin + strlen(begin);
+    comma = memchr(begin, ',', (size_t)(end - begin));
+    *list = comma ? comma + 1 : NULL;
+    return (struct psa_str){ begin, (size_t)((comma ? comma : end) - begin) };
+}
+
 /* ---- parsing ----------------------------------------------------------------------------------------------------------- */
 
 /* The options of all tables in one list, with the text in force for each. */
@@ -338,6 +349,7 @@ int psa_options_parse(const struct psa_option_set *set, size_t n_set, int argc, 
         if (store(merged.option[i], merged.config[i], optarg, error) != 0) return -1;
         used[i] = true;
         given[i] = optarg;
+        if (merged.option[i]->given) *(bool *)((char *)merged.config[i] + merged.option[i]->given) = true;
         if (merged.option[i]->type == PSA_OPT_CALL) note(canonical, merged.option[i], merged.config[i], optarg);
     }
     *operand = optind;

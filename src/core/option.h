@@ -41,6 +41,7 @@ struct psa_option {
     /* Names of options, one or several, a|b; NULL: none. It means nothing without any of those that the program has / beside
      * any of those. */
     const char *needs, *not_with;
+    size_t given; /* of a bool in the config struct that tells a default from the same value typed; 0: there is none */
     bool free_of_state; /* does not change what a saved state means; state files ignore it */
     char asks;          /* PSA_OPT_ASK: what *asked becomes */
 };
@@ -66,6 +67,10 @@ int psa_options_parse(const struct psa_option_set *set, size_t n_set, int argc, 
 /* The whole --help text. `usage` is what follows the program's name. */
 void psa_options_help(const struct psa_option_set *set, size_t n_set, const char *name, const char *usage,
                       const char *summary, struct psa_buf *out);
+
+/* The next item of a list with commas between that ends at `end` (NULL: at its NUL), cut out of *list, which becomes NULL
+ * behind the last; .p == NULL at the end. An empty list has one empty item. */
+struct psa_str psa_list_next(const char **list, const char *end);
 
 /* Parse a value of the kinds above; -1 with a message that names `what`. */
 int psa_parse_duration(const char *text, const char *what, int64_t *ns, struct psa_error *error);

@@ -5,12 +5,16 @@
 #include "dsp/spectrum.h"
 
 #include <fftw3.h>
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "dsp/quad.h"
 #include "dsp/quantile.h"
+
+/* Below it a double has fewer digits, down to none: a spectrum whose sum is smaller has lost its shape. */
+static const double smallest_power = DBL_MIN / DBL_EPSILON;
 
 struct psa_spectrum {
     size_t n;
@@ -83,7 +87,11 @@ void psa_spectrum_magnitudes(struct psa_spectrum *spectrum, const double *x, dou
     size_t n = spectrum->n;
     const fftw_complex *bin = transform(spectrum, x);
     magnitude[0] = fabs(bin[0][0] + (double)n * x[0]);
-    for (size_t k = 1; k <= n / 2; k++) magnitude[k] = sqrt(bin[k][0] * bin[k][0] + bin[k][1] * bin[k][1]);
+    for (size_t k = 1; k <= n / 2; k++) {
+        double square = bin[k][0] * bin[k][0] + bin[k][1] * bin[k][1];
+        bool keeps_its_digits = square >= smallest_power && square <= DBL_MAX;
+        magnitude[k] = keeps_its_digits ? sqrt(square) : hypot(bin[k][0], bin[k][1]);
+    }
 }
 
 /* ---- Welch ------------------------------------------------------------------------------------------------------ */
@@ -245,11 +253,11 @@ void psa_shape_lines(const double *one_sided, size_t n, double *shape)
 
 /* ---- what a spectrum looks like --------------------------------------------------------------------------------- */
 
-/* sum p; NaN unless there is power. */
+/* sum p; NaN unless there is power, and enough of it that its small lines are not lost. */
 static double total_of(const double *p, size_t m)
 {
     double sum = sum_of(p, m, 0.0);
-    return sum > 0.0 && isfinite(sum) ? sum : NAN;
+    return sum >= smallest_power && isfinite(sum) ? sum : NAN;
 }
 
 /* The centre of gravity in lines. */
@@ -276,6 +284,7 @@ double psa_spectral_rolloff(const double *p, size_t m, double step_hz, double sh
 {
     double total = 0.0, sum = 0.0;
     for (size_t k = 0; k < m; k++) total += p[k]; /* in the order of the running sum, whose last value it is */
+    if (!(total >= smallest_power)) return NAN;
     for (size_t k = 0; k < m; k++) {
         sum += p[k];
         if (sum > share * total) return (double)k * step_hz;
@@ -314,7 +323,7 @@ size_t psa_spectral_dominant(const double *p, size_t m)
     size_t dominant = 0;
     double highest = 0.0;
     for (size_t k = 1; k < m; k++) {
-        if (!(p[k] > highest)) continue;
+        if (!(p[k] > highest && p[k] >= smallest_power)) continue;
         highest = p[k];
         dominant = k;
     }

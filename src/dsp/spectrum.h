@@ -106,7 +106,7 @@ void psa_shape_lines(const double *one_sided, size_t n, double *shape);
 /*
  * Of p[m] >= 0 on lines step_hz apart from 0 Hz: shape lines for the numbers of TSFEL and the golden vectors, any
  * power or magnitudes otherwise. NaN of a spectrum without any power (a constant window whose mean was removed), and
- * when p holds a NaN. TSFEL: Barandas et al., SoftwareX 11, 100456, 2020, doi:10.1016/j.softx.2020.100456; the
+ * when p holds a NaN. So of one whose sum is below 1e-292, where a double has lost digits of the small lines. TSFEL: Barandas et al., SoftwareX 11, 100456, 2020, doi:10.1016/j.softx.2020.100456; the
  * definitions are Peeters', A large set of audio features, CUIDADO report, IRCAM, 2004, section 6.
  */
 

@@ -33,11 +33,6 @@ bool psa_taper_parse(const char *name, enum psa_taper *taper)
     return false;
 }
 
-const char *psa_taper_name(enum psa_taper taper)
-{
-    return tapers[taper].name;
-}
-
 void psa_taper_fill(enum psa_taper taper, double *w, size_t n)
 {
     const double *a = tapers[taper].a;

@@ -13,6 +13,9 @@
 
 enum { ENVELOPE_ORDER = 4 }; /* of the band-pass */
 
+/* What a band-pass leaves of a signal that has nothing in its band is rounding, some 1e-16 of the signal a step. */
+static const double nothing_in_band = 1e-9;
+
 /* Transforms of one length, each made at its first use. */
 struct psa_feature_plans {
     size_t n;
@@ -31,6 +34,7 @@ const char *psa_undefined_name(enum psa_undefined undefined)
         [PSA_UNDEFINED_TOO_FEW] = "too_few_samples",
         [PSA_UNDEFINED_TOO_MANY] = "too_many_samples",
         [PSA_UNDEFINED_CONSTANT] = "constant",
+        [PSA_UNDEFINED_RESOLUTION] = "below_resolution",
         [PSA_UNDEFINED_RATE] = "no_rate",
         [PSA_UNDEFINED_SPEED] = "no_speed",
         [PSA_UNDEFINED_BAND] = "out_of_band",
@@ -98,6 +102,46 @@ static bool has_missing(const double *x, size_t n)
     return missing || any[0][0] || any[0][1];
 }
 
+/* An interval that is longer has a sample missing in it; timestamps in whole milliseconds, or a shaky clock, make no gap. */
+static const double gap = 1.5;
+/* Where only the last sample's time tells, it may be off by one sample, or by this share of them, as clocks are. */
+static const double clock_share = 0.02;
+
+static bool has_gap(const struct psa_window_facts *facts)
+{
+    return !(facts->longest_s < gap * facts->interval_s);
+}
+
+/* Of n samples, how many should be there from the first to the last? By the intervals where they are known, else by the rate
+ * that the records tell. What a window's edges cut off is not asked for. */
+static size_t samples_due(const struct psa_window_facts *facts, size_t n)
+{
+    bool has_intervals = facts->interval_s > 0;
+    double interval_s = has_intervals ? facts->interval_s : 1 / facts->rate_hz;
+    double span_s = isnan(facts->span_s) ? (double)(n - 1) / facts->rate_hz : facts->span_s;
+    double due = floor(span_s / interval_s + 1.5);
+
+    if (n < 2 || !(facts->rate_hz > 0) || (has_intervals && !has_gap(facts))) return n;
+    return due > (double)n && due < 1e15 ? (size_t)due : n;
+}
+
+bool psa_analysis_tells_due(const struct psa_analysis *analysis)
+{
+    const struct psa_window_facts *facts = &analysis->facts;
+
+    return facts->is_block || facts->interval_s > 0 || !isnan(facts->span_s);
+}
+
+bool psa_analysis_is_whole(const struct psa_analysis *analysis)
+{
+    const struct psa_window_facts *facts = &analysis->facts;
+    double n = (double)analysis->n;
+
+    if (analysis->n_missing) return false;
+    if (facts->interval_s > 0 && analysis->n_due > analysis->n) return false;
+    return isnan(facts->span_s) || fabs(facts->span_s * facts->rate_hz + 1 - n) <= fmax(1, clock_share * n);
+}
+
 bool psa_analysis_begin(struct psa_analysis *analysis, const double *x, size_t n)
 {
     double *kept;
@@ -108,8 +152,9 @@ bool psa_analysis_begin(struct psa_analysis *analysis, const double *x, size_t n
     analysis->x = x;
     analysis->n = n;
     analysis->n_missing = 0;
+    analysis->n_due = samples_due(&analysis->facts, n);
     if (!has_missing(x, n)) return true;
-    kept = psa_analysis_room(analysis, PSA_SAMPLES, n);
+    kept = psa_analysis_room(analysis, PSA_PRESENT, n);
     if (!kept) return false;
     analysis->n = 0;
     for (size_t i = 0; i < n; i++)
@@ -296,7 +341,7 @@ const double *psa_analysis_density(struct psa_analysis *analysis)
 
 const double *psa_analysis_severity(struct psa_analysis *analysis)
 {
-    return density_of(analysis, analysis->settings->taper == PSA_TAPER_BOXCAR);
+    return density_of(analysis, !analysis->settings->given.taper);
 }
 
 const double *psa_analysis_power(struct psa_analysis *analysis)
@@ -397,6 +442,23 @@ const double *psa_analysis_envelope_spectrum(struct psa_analysis *analysis)
     return amplitude;
 }
 
+/*
+ * Is there a vibration to judge? Not in a constant, nor in what rounding left in the band: the filter's or the sensor's.
+ * The middle half of the window tells, in which the spectrum's taper has most of its weight: at the ends a band-pass makes
+ * something of anything.
+ */
+static enum psa_undefined judge_signal(struct psa_analysis *analysis)
+{
+    const struct psa_moments *moments = psa_analysis_moments(analysis);
+    size_t end = analysis->n / 4;
+    const double *band = analysis->settings->envelope.given ? analysis->scratch[PSA_FILTERED].p : analysis->x;
+    double std = psa_moments_of(band + end, analysis->n - 2 * end).std;
+
+    if (psa_moments_constant(moments) || !(std > nothing_in_band * moments->rms)) return PSA_UNDEFINED_CONSTANT;
+    if (std <= psa_resolution(analysis->x, analysis->n) / sqrt(12)) return PSA_UNDEFINED_RESOLUTION;
+    return PSA_DEFINED;
+}
+
 const struct psa_diagnosis *psa_analysis_diagnosis(struct psa_analysis *analysis)
 {
     const struct psa_feature_settings *settings = analysis->settings;
@@ -411,8 +473,15 @@ const struct psa_diagnosis *psa_analysis_diagnosis(struct psa_analysis *analysis
     if (!amplitude) return NULL;
     options.shaft_hz = analysis->facts.shaft_hz;
     options.harmonics = (size_t)settings->harmonics;
+    if (settings->lines.given) {
+        options.low_hz = settings->lines.low;
+        options.high_hz = settings->lines.high;
+    }
     psa_bearing_diagnose(amplitude, analysis->n / 2 + 1, analysis->facts.rate_hz / (double)analysis->n, &hz, &options,
                          &analysis->diagnosis);
+    analysis->no_verdict = judge_signal(analysis);
+    if (analysis->no_verdict == PSA_DEFINED && isnan(analysis->diagnosis.line_hz))
+        analysis->no_verdict = PSA_UNDEFINED_TOO_FEW; /* lines: none where one is looked for, or none of any height */
     analysis->has_diagnosis = true;
     return &analysis->diagnosis;
 }

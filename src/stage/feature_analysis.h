@@ -14,16 +14,17 @@
 /* Why a feature has no value; psa_undefined_name gives the name that --stats counts under. */
 enum psa_undefined {
     PSA_DEFINED,
-    PSA_UNDEFINED_EMPTY,     /* every sample is missing */
-    PSA_UNDEFINED_MISSING,   /* some sample is missing */
-    PSA_UNDEFINED_TOO_FEW,   /* samples */
-    PSA_UNDEFINED_TOO_MANY,  /* samples for a transform */
-    PSA_UNDEFINED_CONSTANT,  /* the window does not vary */
-    PSA_UNDEFINED_RATE,      /* not known */
-    PSA_UNDEFINED_SPEED,     /* of the shaft, not known */
-    PSA_UNDEFINED_BAND,      /* outside what the rate allows */
-    PSA_UNDEFINED_INTERVALS, /* not known */
-    PSA_UNDEFINED_OTHER      /* left the range of a double */
+    PSA_UNDEFINED_EMPTY,      /* every sample is missing */
+    PSA_UNDEFINED_MISSING,    /* some sample is missing */
+    PSA_UNDEFINED_TOO_FEW,    /* samples */
+    PSA_UNDEFINED_TOO_MANY,   /* samples for a transform */
+    PSA_UNDEFINED_CONSTANT,   /* the window does not vary */
+    PSA_UNDEFINED_RESOLUTION, /* the band has no more than the sensor's rounding */
+    PSA_UNDEFINED_RATE,       /* not known */
+    PSA_UNDEFINED_SPEED,      /* of the shaft, not known */
+    PSA_UNDEFINED_BAND,       /* outside what the rate allows */
+    PSA_UNDEFINED_INTERVALS,  /* not known */
+    PSA_UNDEFINED_OTHER       /* left the range of a double */
 };
 const char *psa_undefined_name(enum psa_undefined undefined);
 
@@ -31,9 +32,11 @@ const char *psa_undefined_name(enum psa_undefined undefined);
 struct psa_window_facts {
     double rate_hz;    /* 0: not known */
     double shaft_hz;   /* 0: not known */
-    double jitter;     /* of the sample intervals; NaN: not known */
-    double length_s;   /* of the window; NaN: not known */
-    double interval_s; /* that samples should come in; NaN: not known */
+    double jitter;     /* of the intervals between samples; NaN: not known */
+    double interval_s; /* their median; NaN: not known */
+    double longest_s;  /* the longest; NaN: not known */
+    double span_s;     /* from the first sample to the last, where it is not what rate_hz tells; NaN: it is */
+    bool is_block;     /* no window of readings but samples of one piece */
 };
 
 /* A growing array. */
@@ -47,7 +50,7 @@ enum { PSA_FEATURE_PLANS_MAX = 16 };
 
 /* What a scratch array holds. */
 enum psa_derived {
-    PSA_SAMPLES,    /* x without the missing samples, when there are any */
+    PSA_PRESENT,    /* x without the missing samples, when there are any */
     PSA_SORTED,     /* x sorted */
     PSA_BINS,       /* rfft(x): real, imaginary, real ... */
     PSA_BIN_PARTS,  /* one part of them, or their squares */
@@ -71,10 +74,12 @@ struct psa_analysis {
     /* The window: its samples, the missing ones left out. */
     const double *x;
     size_t n, n_missing;
+    size_t n_due; /* that should be there from the first to the last, as far as the facts tell; the missing ones too */
 
     /* Why the feature at hand is undefined, set by whoever finds out; and that memory is out. */
     enum psa_undefined why;
     bool failed;
+    bool is_band_cut; /* the feature at hand has a value, but of less than its band: the rate allows no more */
 
     /* Derived already? */
     unsigned ready; /* bits 1 << enum psa_derived */
@@ -83,8 +88,9 @@ struct psa_analysis {
     double median, mean_abs;
     struct psa_hjorth hjorth;
     struct psa_diagnosis diagnosis;
-    size_t n_line;  /* lines of the Welch spectrum */
-    double step_hz; /* between them */
+    enum psa_undefined no_verdict; /* why the diagnosis has none; PSA_DEFINED when it has one */
+    size_t n_line;                 /* lines of the Welch spectrum */
+    double step_hz;                /* between them */
 
     /* Kept from window to window. */
     struct psa_scratch scratch[PSA_DERIVED_MAX];
@@ -113,7 +119,7 @@ const double *psa_analysis_sorted(struct psa_analysis *analysis);     /* [n] */
 const double (*psa_analysis_bins(struct psa_analysis *analysis))[2];  /* [n / 2 + 1] */
 const double *psa_analysis_magnitudes(struct psa_analysis *analysis); /* [n / 2 + 1] */
 const double *psa_analysis_density(struct psa_analysis *analysis);    /* [n_line], step_hz apart */
-/* The same, but by a hann taper where the settings have none: [n_line]. A line outside a band leaks into it otherwise, and
+/* The same, but by a hann taper where none was asked for: [n_line]. A line outside a band leaks into it otherwise, and
  * the slow lines weigh most when a velocity is made of an acceleration. */
 const double *psa_analysis_severity(struct psa_analysis *analysis);
 const double *psa_analysis_power(struct psa_analysis *analysis);             /* [n_line] */
@@ -125,5 +131,10 @@ const struct psa_diagnosis *psa_analysis_diagnosis(struct psa_analysis *analysis
 
 /* An array of n numbers of the window's, for what a feature makes itself. NULL: memory is out. */
 double *psa_analysis_room(struct psa_analysis *analysis, enum psa_derived which, size_t n);
+
+/* Do the samples follow each other as the rate says, as far as the facts tell? No sample is missing, and each one came. */
+bool psa_analysis_is_whole(const struct psa_analysis *analysis);
+/* Is it told in any way which samples never came? */
+bool psa_analysis_tells_due(const struct psa_analysis *analysis);
 
 #endif

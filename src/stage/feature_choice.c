@@ -23,40 +23,38 @@ void psa_feature_choice_free(struct psa_feature_choice *choice)
     psa_arena_free(&choice->arena);
 }
 
-/* The next item of a list with commas between, cut out of *list; .p == NULL at the end. */
-static struct psa_str next_item(const char **list)
-{
-    const char *begin = *list;
-    size_t n;
-
-    if (!begin) return (struct psa_str){ NULL, 0 };
-    n = strcspn(begin, ",");
-    *list = begin[n] ? begin + n + 1 : NULL;
-    return (struct psa_str){ begin, n };
-}
-
 /* ---- outputs ----------------------------------------------------------------------------------------------------------------- */
 
-/* One output, unless there is one of that name. `repeat` (may be NULL) says that there was. */
+/* One output, unless there is one of that name. */
 static int add(struct chooser *chooser, const struct psa_feature *feature, struct psa_str suffix, double parameter,
-               bool *repeat, struct psa_error *error)
+               struct psa_error *error)
 {
     struct psa_feature_choice *choice = chooser->choice;
 
-    for (size_t i = 0; i < choice->n; i++) {
-        if (!psa_str_is(choice->output[i].suffix, suffix)) continue;
-        if (repeat) *repeat = true;
-        return 0;
-    }
+    for (size_t i = 0; i < choice->n; i++)
+        if (psa_str_is(choice->output[i].suffix, suffix)) return 0;
     if (choice->n == PSA_OUTPUTS_MAX)
         return psa_fail(error, PSA_EXIT_PERMANENT, "more than %d features of a field", PSA_OUTPUTS_MAX);
     suffix = psa_arena_copy(&choice->arena, suffix);
     if (!suffix.p) return psa_fail_memory(error, "choosing features");
     choice->output[choice->n++] = (struct psa_feature_output){ feature, parameter, suffix };
     choice->needs |= feature->needs;
-    choice->has_array |= feature->array_of != NULL;
-    choice->has_bearing |= strcmp(feature->set, "bearing") == 0;
     return 0;
+}
+
+/* "envelope_rms" in "rms"? */
+static bool ends_in(struct psa_str longer, struct psa_str suffix)
+{
+    return longer.n > suffix.n && longer.p[longer.n - suffix.n - 1] == '_' &&
+           memcmp(longer.p + longer.n - suffix.n, suffix.p, suffix.n) == 0;
+}
+
+static bool is_nested(const struct psa_feature_choice *choice)
+{
+    for (size_t i = 0; i < choice->n; i++)
+        for (size_t j = 0; j < choice->n; j++)
+            if (ends_in(choice->output[i].suffix, choice->output[j].suffix)) return true;
+    return false;
 }
 
 /* "autocorr_" of "autocorr_#". */
@@ -66,7 +64,7 @@ static struct psa_str stem_of(const struct psa_feature *feature)
 }
 
 /* A parameterised one: its stem and the number as typed. A share is in per cent: q99.9. */
-static int add_number(struct chooser *chooser, const struct psa_feature *feature, struct psa_str number, bool *repeat,
+static int add_number(struct chooser *chooser, const struct psa_feature *feature, struct psa_str number,
                       struct psa_error *error)
 {
     struct psa_str stem = stem_of(feature);
@@ -85,10 +83,10 @@ static int add_number(struct chooser *chooser, const struct psa_feature *feature
     }
     if (unit > 0) parameter /= unit;
     if (feature->naming == PSA_NAMED_SHARE) parameter /= 100;
-    return add(chooser, feature, (struct psa_str){ name, stem.n + number.n }, parameter, repeat, error);
+    return add(chooser, feature, (struct psa_str){ name, stem.n + number.n }, parameter, error);
 }
 
-static int add_bands(struct chooser *chooser, const struct psa_feature *feature, bool *repeat, struct psa_error *error)
+static int add_bands(struct chooser *chooser, const struct psa_feature *feature, struct psa_error *error)
 {
     for (size_t i = 0; i < chooser->settings->n_band; i++) {
         const struct psa_feature_range *band = &chooser->settings->band[i];
@@ -98,13 +96,12 @@ static int add_bands(struct chooser *chooser, const struct psa_feature *feature,
         n += psa_number_format(band->low, name + n);
         name[n++] = '_';
         n += psa_number_format(band->high, name + n);
-        if (add(chooser, feature, (struct psa_str){ name, n }, (double)i, repeat, error) != 0) return -1;
+        if (add(chooser, feature, (struct psa_str){ name, n }, (double)i, error) != 0) return -1;
     }
     return 0;
 }
 
-static int add_harmonics(struct chooser *chooser, const struct psa_feature *feature, bool *repeat,
-                         struct psa_error *error)
+static int add_harmonics(struct chooser *chooser, const struct psa_feature *feature, struct psa_error *error)
 {
     for (int64_t k = 1; k <= chooser->settings->harmonics; k++) {
         char name[NAME_MAX_LENGTH + PSA_NUMBER_MAX] = "";
@@ -113,23 +110,22 @@ static int add_harmonics(struct chooser *chooser, const struct psa_feature *feat
         memcpy(name, feature->name, n);
         name[n++] = '_';
         n += psa_int_format(k, name + n);
-        if (add(chooser, feature, (struct psa_str){ name, n }, (double)k, repeat, error) != 0) return -1;
+        if (add(chooser, feature, (struct psa_str){ name, n }, (double)k, error) != 0) return -1;
     }
     return 0;
 }
 
 /* All that a feature makes when it is asked for without a parameter. */
-static int add_feature(struct chooser *chooser, const struct psa_feature *feature, bool *repeat,
-                       struct psa_error *error)
+static int add_feature(struct chooser *chooser, const struct psa_feature *feature, struct psa_error *error)
 {
     const char *parameters = feature->in_sets;
     struct psa_str digits;
 
-    if (feature->naming == PSA_NAMED_BANDS) return add_bands(chooser, feature, repeat, error);
-    if (feature->naming == PSA_NAMED_HARMONICS) return add_harmonics(chooser, feature, repeat, error);
-    if (feature->naming == PSA_NAMED_ONCE) return add(chooser, feature, psa_str_of(feature->name), 0, repeat, error);
-    while ((digits = next_item(&parameters)).p)
-        if (add_number(chooser, feature, digits, repeat, error) != 0) return -1;
+    if (feature->naming == PSA_NAMED_BANDS) return add_bands(chooser, feature, error);
+    if (feature->naming == PSA_NAMED_HARMONICS) return add_harmonics(chooser, feature, error);
+    if (feature->naming == PSA_NAMED_ONCE) return add(chooser, feature, psa_str_of(feature->name), 0, error);
+    while ((digits = psa_list_next(&parameters, NULL)).p)
+        if (add_number(chooser, feature, digits, error) != 0) return -1;
     return 0;
 }
 
@@ -244,7 +240,7 @@ static bool is_served(const struct chooser *chooser, const struct psa_feature *f
     return !*option;
 }
 
-static int add_named(struct chooser *chooser, struct psa_str typed, bool *repeat, struct psa_error *error)
+static int add_named(struct chooser *chooser, struct psa_str typed, struct psa_error *error)
 {
     const char *missing;
 
@@ -259,12 +255,12 @@ static int add_named(struct chooser *chooser, struct psa_str typed, bool *repeat
             if (!is_valid_parameter(feature, digits))
                 return psa_fail(error, PSA_EXIT_PERMANENT, "--features: '%.*s' is none of %s", (int)typed.n, typed.p,
                                 feature->range);
-            return add_number(chooser, feature, digits, repeat, error);
+            return add_number(chooser, feature, digits, error);
         }
         if (!psa_str_eq(typed, feature->name) || strchr(feature->name, '#')) continue;
         if (!is_served(chooser, feature, &missing))
             return psa_fail(error, PSA_EXIT_PERMANENT, "--features: '%s' needs %s", feature->name, missing);
-        return add_feature(chooser, feature, repeat, error);
+        return add_feature(chooser, feature, error);
     }
     return fail_unknown("feature", typed, feature_at, psa_features_n, error);
 }
@@ -280,8 +276,8 @@ static int add_set(struct chooser *chooser, struct psa_str typed, struct psa_err
         if (psa_str_eq(typed, psa_feature_sets[i].name)) set = &psa_feature_sets[i];
     if (!set) return fail_unknown("set", typed, set_at, typed.n < NAME_MAX_LENGTH / 2 ? psa_feature_sets_n : 0, error);
     names = set->names;
-    while ((name = next_item(&names)).p)
-        if (add_named(chooser, name, NULL, error) != 0) return -1;
+    while ((name = psa_list_next(&names, NULL)).p)
+        if (add_named(chooser, name, error) != 0) return -1;
     for (size_t i = 0; i < psa_features_n && !set->names; i++) {
         const struct psa_feature *feature = &psa_features[i];
         bool all = strcmp(set->name, "all") == 0;
@@ -291,7 +287,7 @@ static int add_set(struct chooser *chooser, struct psa_str typed, struct psa_err
             if (!first_missing) first_missing = missing;
             continue;
         }
-        if (add_feature(chooser, feature, NULL, error) != 0) return -1;
+        if (add_feature(chooser, feature, error) != 0) return -1;
     }
     if (strcmp(set->name, "bearing") == 0 && first_missing)
         return psa_fail(error, PSA_EXIT_PERMANENT, "--set: 'bearing' needs %s", first_missing);
@@ -303,24 +299,11 @@ static int add_set(struct chooser *chooser, struct psa_str typed, struct psa_err
 static int add_wish(struct chooser *chooser, const struct psa_feature_wish *wish, struct psa_error *error)
 {
     const char *list = wish->text;
-    size_t before = chooser->choice->n;
     struct psa_str name;
 
     if (!*list) return psa_fail(error, PSA_EXIT_PERMANENT, "--%s: nothing named", wish->is_set ? "set" : "features");
-    while ((name = next_item(&list)).p) {
-        bool repeat = false;
-        size_t n = chooser->choice->n;
-
-        if (wish->is_set) {
-            if (add_set(chooser, name, error) != 0) return -1;
-            continue;
-        }
-        if (add_named(chooser, name, &repeat, error) != 0) return -1;
-        for (size_t i = before; repeat && i < n; i++)
-            if (psa_str_is(chooser->choice->output[i].suffix, name))
-                return psa_fail(error, PSA_EXIT_PERMANENT, "--features: '%.*s' stands there twice", (int)name.n,
-                                name.p);
-    }
+    while ((name = psa_list_next(&list, NULL)).p)
+        if ((wish->is_set ? add_set(chooser, name, error) : add_named(chooser, name, error)) != 0) return -1;
     return 0;
 }
 
@@ -333,18 +316,20 @@ static int check_heard(const struct psa_feature_choice *choice, const struct psa
         bool given;
         unsigned heard_by;
     } option[] = {
-        { "--taper", settings->taper != PSA_TAPER_BOXCAR, PSA_USES_WELCH },
-        { "--nperseg", settings->nperseg != 0, PSA_USES_WELCH },
-        { "--detrend", settings->detrend != PSA_WELCH_DETREND_CONSTANT, PSA_USES_WELCH },
-        { "--rolloff", settings->rolloff != 0.95, PSA_USES_ROLLOFF },
+        { "--taper", settings->given.taper, PSA_USES_WELCH },
+        { "--nperseg", settings->given.nperseg, PSA_USES_WELCH },
+        { "--detrend", settings->given.detrend, PSA_USES_WELCH },
+        { "--average", settings->given.average, PSA_USES_WELCH },
+        { "--rolloff", settings->given.rolloff, PSA_USES_ROLLOFF },
         { "--rpm", settings->rpm > 0, PSA_USES_SPEED },
         { "--rpm-field", settings->rpm_field != NULL, PSA_USES_SPEED },
-        { "--harmonics", settings->harmonics != 3, PSA_USES_HARMONICS },
+        { "--harmonics", settings->given.harmonics, PSA_USES_HARMONICS },
         { "--envelope", settings->envelope.given, PSA_USES_ENVELOPE },
+        { "--bearing-lines", settings->lines.given, PSA_USES_BEARING },
         { "--velocity-band", settings->velocity.given, PSA_USES_VELOCITY },
-        { "--unit", settings->unit_factor == 1, PSA_USES_VELOCITY },
+        { "--unit", settings->given.unit, PSA_USES_VELOCITY },
         { "--range", settings->range.given, PSA_USES_RANGE },
-        { "--moving-avg", settings->moving_avg != 5, PSA_USES_MOVING_AVG },
+        { "--moving-avg", settings->given.moving_avg, PSA_USES_MOVING_AVG },
     };
 
     for (size_t i = 0; i < sizeof option / sizeof *option; i++)
@@ -361,10 +346,8 @@ static int add_measured(struct chooser *chooser, struct psa_error *error)
     const struct psa_feature_settings *settings = chooser->settings;
     unsigned needs = chooser->choice->needs;
 
-    if (settings->n_band && !(needs & PSA_NEEDS_BAND) && add_named(chooser, psa_str_of("band"), NULL, error) != 0)
-        return -1;
-    if (settings->zones && !(needs & PSA_NEEDS_ZONES) &&
-        add_named(chooser, psa_str_of("velocity_zone"), NULL, error) != 0)
+    if (settings->n_band && !(needs & PSA_NEEDS_BAND) && add_named(chooser, psa_str_of("band"), error) != 0) return -1;
+    if (settings->zones && !(needs & PSA_NEEDS_ZONES) && add_named(chooser, psa_str_of("velocity_zone"), error) != 0)
         return -1;
     if ((settings->bearing_given || settings->bearing_hz_given) && !(needs & PSA_NEEDS_BEARING))
         return add_set(chooser, psa_str_of("bearing"), error);
@@ -380,5 +363,6 @@ int psa_feature_choose(struct psa_feature_choice *choice, const struct psa_featu
     for (size_t i = 0; i < settings->n_wish; i++)
         if (add_wish(&chooser, &settings->wish[i], error) != 0) return -1;
     if (add_measured(&chooser, error) != 0) return -1;
+    choice->nested = is_nested(choice);
     return check_heard(choice, settings, error);
 }

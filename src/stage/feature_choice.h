@@ -20,9 +20,8 @@ struct psa_feature_output {
 struct psa_feature_choice {
     struct psa_feature_output output[PSA_OUTPUTS_MAX];
     size_t n;
-    unsigned needs;   /* of all of them: enum psa_feature_needs */
-    bool has_array;   /* any is an array */
-    bool has_bearing; /* any is of the set bearing */
+    unsigned needs; /* of all of them: enum psa_feature_needs */
+    bool nested;    /* some suffix ends in another: x_envelope_rms may be a feature of x, and one of x_envelope */
     struct psa_arena arena;
 };
 

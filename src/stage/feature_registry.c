@@ -181,6 +181,10 @@ static double band_of(struct psa_analysis *a, double parameter)
 
 /* ---- machine condition ------------------------------------------------------------------------------------------------------------ */
 
+/* So many lines at least must fit below a velocity's band. A taper widens a line to its neighbours: with fewer the band's low
+ * end, which weighs most, is the constant part's or no line's at all. */
+static const double lines_below_band = 2;
+
 static double velocity_rms_of(struct psa_analysis *a, double parameter)
 {
     const struct psa_feature_range *band = &a->settings->velocity;
@@ -189,6 +193,8 @@ static double velocity_rms_of(struct psa_analysis *a, double parameter)
 
     (void)parameter;
     if (!density || !has_lines(a, low_hz, band->high)) return NAN;
+    if (a->step_hz > low_hz / lines_below_band && band->low > 0) return undefined(a, PSA_UNDEFINED_TOO_FEW);
+    a->is_band_cut = band->high > a->facts.rate_hz / 2;
     return 1000 * a->settings->unit_factor * psa_velocity_rms(density, a->n_line, a->step_hz, band->low, band->high);
 }
 
@@ -209,7 +215,7 @@ static double harmonic_of(struct psa_analysis *a, double parameter)
     size_t at;
 
     if (!amplitude) return NAN;
-    if (hz > a->facts.rate_hz / 2) return undefined(a, PSA_UNDEFINED_BAND);
+    if (hz >= a->facts.rate_hz / 2) return undefined(a, PSA_UNDEFINED_BAND);
     at = psa_line_near(amplitude, a->n_line, a->step_hz, hz, reach_of_shaft * a->facts.shaft_hz);
     return at ? amplitude[at] : undefined(a, PSA_UNDEFINED_TOO_FEW);
 }
@@ -233,13 +239,14 @@ OF_DIAGNOSIS(bearing_line_hz, d->line_hz)
 OF_DIAGNOSIS(bearing_line_amplitude, d->amplitude)
 OF_DIAGNOSIS(bearing_line_ratio, d->ratio)
 
-/* The verdict as a number: 0 none, then in the order of enum psa_element. Of a dead sensor there is none. */
+/* The verdict as a number: 0 none, then in the order of enum psa_element. Of a signal that is none there is no verdict. */
 static double bearing_verdict_of(struct psa_analysis *a, double parameter)
 {
     const struct psa_diagnosis *diagnosis = psa_analysis_diagnosis(a);
 
     (void)parameter;
-    if (!diagnosis || isnan(diagnosis->line_hz)) return NAN;
+    if (!diagnosis) return NAN;
+    if (a->no_verdict != PSA_DEFINED) return undefined(a, a->no_verdict);
     return diagnosis->element == PSA_ELEMENT_NONE ? 0.0 : (double)(diagnosis->element + 1);
 }
 
@@ -269,15 +276,13 @@ FEATURE(stuck, psa_stuck(x, n))
 FEATURE(clipped, psa_clipped(x, n, a->settings->range.low, a->settings->range.high))
 FEATURE(jitter, a->facts.jitter)
 
-/* Samples that are null, and, where the intervals are known, those that never came. */
+/* Samples that are null, and those that never came between the others. Without intervals only nulls can be told: then there
+ * may be more missing, but not none. */
 static double dropout_of(struct psa_analysis *a, double parameter)
 {
-    size_t came = a->n + a->n_missing, expected = came;
-    double due = a->facts.length_s / a->facts.interval_s;
-
     (void)parameter;
-    if (due > (double)expected && due < 1e15) expected = (size_t)(due + 0.5);
-    return psa_dropout(a->n, expected);
+    if (!a->n_missing && !psa_analysis_tells_due(a)) return undefined(a, PSA_UNDEFINED_INTERVALS);
+    return psa_dropout(a->n, a->n_due);
 }
 
 /* ---- arrays ----------------------------------------------------------------------------------------------------------------------- */
@@ -393,7 +398,7 @@ static struct psa_feature_array fft_power_of(struct psa_analysis *a)
     MANY("bearing", #name, name, unit, needs, 2, PSA_NAMED_HARMONICS, NULL, NULL, formula, source)
 
 const struct psa_feature psa_features[] = {
-    TIME(count, "1", 0, 0, "n, the samples that are not missing", "len(x)"),
+    TIME(count, "1", PSA_TAKES_EMPTY, 0, "n, the samples that are not missing", "len(x)"),
     TIME(mean, "x", 0, 1, "sum x / n", "numpy.mean(x)"),
     TIME(median, "x", 0, 1, "the middle sample, or the mean of the middle two", "numpy.median(x)"),
     TIME(rms, "x", 0, 1, "sqrt(sum x^2 / n)", "numpy.sqrt(numpy.mean(x**2))"),
@@ -477,8 +482,8 @@ const struct psa_feature psa_features[] = {
              "tsfel.spectral_roll_off(x, fs)"),
 
     MACHINE(velocity_rms, "mm/s", VELOCITY, 2,
-            "of the velocity in --velocity-band, of an acceleration x in --unit: sqrt(sum psd / (2 pi f)^2 df), hann where "
-         "--taper is boxcar",
+            "of the velocity in --velocity-band, of an acceleration x in --unit: sqrt(sum psd / (2 pi f)^2 df), hann without "
+            "--taper",
             "ISO 20816-1"),
     MACHINE(velocity_zone, "1", VELOCITY | PSA_NEEDS_ZONES, 2,
             "the zone of velocity_rms by --zones: 1 (A, new), 2 (B), 3 (C), 4 (D, damage)", "ISO 20816-1"),
@@ -496,7 +501,7 @@ const struct psa_feature psa_features[] = {
     ROW("bearing", "bearing_verdict", bearing_verdict, "1", BEARING, 2,
         "0 none, 1 outer race, 2 inner race, 3 ball, 4 cage; see BEARINGS", "Randall and Antoni 2011"),
     ROW("bearing", "bearing_line_hz", bearing_line_hz, "Hz", LINE, 2,
-        "the highest line of the envelope spectrum from 10 to 500 Hz", "Randall and Antoni 2011"),
+        "the highest line of the envelope spectrum in --bearing-lines, 10 to 500 Hz without it", "Randall and Antoni 2011"),
     ROW("bearing", "bearing_line_amplitude", bearing_line_amplitude, "x", LINE, 2, "its amplitude",
         "see envelope_spectrum"),
     ROW("bearing", "bearing_line_ratio", bearing_line_ratio, "1", LINE, 2,
@@ -518,13 +523,16 @@ const struct psa_feature psa_features[] = {
             "the share of samples at or beyond --range; without it of those in runs of 3 or more at min or max",
             "dsp/quality.h"),
     QUALITY(dropout, "1", PSA_TAKES_EMPTY | PSA_USES_INTERVALS, 0,
-            "the share of samples that are null or, where window.interval_s tells, never came", "dsp/quality.h"),
+            "the share of samples that are null or, as far as window.interval_s or last_ns tell, never came between the others",
+            "dsp/quality.h"),
     QUALITY(jitter, "1", PSA_NEEDS_INTERVALS | PSA_USES_INTERVALS | PSA_TAKES_EMPTY, 0,
             "std of the intervals between samples / their median, from window.jitter", "psa-window --intervals"),
 
-    ARRAY(spectrum, "x", WELCH, 1, "amplitudes: A of A sin(2 pi f t) on a line, sqrt(2 power_spectrum)",
-          "numpy.sqrt(2 * scipy.signal.welch(x, fs, scaling='spectrum')[1])"),
-    ARRAY(power_spectrum, "x^2", WELCH, 1, "psd times the taper's noise bandwidth: A^2 / 2",
+    ARRAY(spectrum, "x", WELCH, 1,
+          "amplitudes: A of A sin(2 pi f t) on a line, sqrt(2 power_spectrum); without the 2 in line 0 and, if a segment has an "
+          "even number of samples, at half the rate",
+          "numpy.sqrt(2 * scipy.signal.welch(x, fs, scaling='spectrum')[1]), but for those lines"),
+    ARRAY(power_spectrum, "x^2", WELCH, 1, "psd times the taper's noise bandwidth: A^2 / 2, A^2 where spectrum has no 2",
           "scipy.signal.welch(x, fs, scaling='spectrum')[1]"),
     ARRAY(psd, "x^2/Hz", WELCH, 1, "one-sided power spectral density", "scipy.signal.welch(x, fs)[1]"),
     ARRAY(envelope, "x", ENVELOPE, 1, "|y + i H(y)|, y the samples in the band of --envelope, H the Hilbert transform",
@@ -555,7 +563,7 @@ const size_t psa_feature_sets_n = sizeof psa_feature_sets / sizeof *psa_feature_
 
 /* ---- --list ----------------------------------------------------------------------------------------------------------------------------- */
 
-enum { UNIT_COLUMN = 25, TEXT_COLUMN = 35 };
+enum { UNIT_COLUMN = 26, TEXT_COLUMN = 36 };
 
 static void put_at(struct psa_buf *out, size_t line, size_t column)
 {

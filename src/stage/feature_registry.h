@@ -29,7 +29,7 @@ enum psa_feature_needs {
     PSA_USES_SPEED = 1 << 15,      /* --rpm, --rpm-field */
     PSA_USES_INTERVALS = 1 << 17,  /* psa-window's --intervals, if there are any */
     PSA_USES_SORTED = 1 << 18,     /* no option: analysis->sorts */
-    PSA_USES_BEARING = 1 << 16,    /* --bearing, --bearing-hz */
+    PSA_USES_BEARING = 1 << 16,    /* --bearing, --bearing-hz, --bearing-lines */
 };
 
 /* How the fields' names are made from the feature's. */

@@ -80,6 +80,7 @@ int psa_feature_take_range(void *config, const struct psa_option *option, const 
                         is_rate ? " from 0 Hz or above" : "");
     if (strcmp(option->name, "band") == 0) return add_band(settings, range, error);
     if (strcmp(option->name, "envelope") == 0) settings->envelope = range;
+    else if (strcmp(option->name, "bearing-lines") == 0) settings->lines = range;
     else if (strcmp(option->name, "velocity-band") == 0) settings->velocity = range;
     else settings->range = range;
     if (settings->envelope.given && !(settings->envelope.low > 0))
@@ -258,9 +259,15 @@ int psa_feature_zones_read(struct psa_feature_settings *settings, struct psa_str
                             file.p, number);
         n_class++;
         if (class_name.n && !psa_str_is(word, class_name)) continue;
+        if (class_name.n && found)
+            return psa_fail(error, PSA_EXIT_PERMANENT, "--zones: %.*s:%zu: the class '%.*s' stands there twice",
+                            (int)file.n, file.p, number, (int)class_name.n, class_name.p);
         found = true;
         memcpy(settings->zone_limit, limit, sizeof limit);
     }
+    if (!n_class)
+        return psa_fail(error, PSA_EXIT_PERMANENT, "--zones: %.*s has no class; write lines like: II 1.12 2.8 7.1",
+                        (int)file.n, file.p);
     if (!class_name.n && n_class > 1)
         return psa_fail(error, PSA_EXIT_PERMANENT, "--zones: %.*s has %zu classes; name one: --zones %.*s,CLASS",
                         (int)file.n, file.p, n_class, (int)file.n, file.p);

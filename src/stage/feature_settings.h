@@ -33,11 +33,14 @@ struct psa_feature_settings {
     size_t n_wish;
     int64_t moving_avg, nperseg, noverlap, harmonics;
     bool noverlap_given; /* else half of nperseg */
+    struct {
+        bool moving_avg, taper, nperseg, detrend, average, rolloff, harmonics, unit;
+    } given; /* not the default, though it may have the default's value */
     const char *taper_name, *detrend_name, *average_name, *unit_name;
     double rolloff; /* the share */
     double rpm;     /* 0: not given */
     const char *rpm_field;
-    struct psa_feature_range band[PSA_BANDS_MAX], envelope, velocity, range;
+    struct psa_feature_range band[PSA_BANDS_MAX], envelope, lines, velocity, range;
     size_t n_band;
     bool bearing_given, bearing_hz_given;
     struct psa_bearing bearing;
@@ -59,7 +62,7 @@ int psa_feature_take_noverlap(void *config, const struct psa_option *option, con
 int psa_feature_take_bearing(void *config, const struct psa_option *option, const char *value, struct psa_error *error);
 int psa_feature_take_bearing_hz(void *config, const struct psa_option *option, const char *value,
                                 struct psa_error *error);
-/* --band, --envelope, --velocity-band (frequencies) and --range (the field's unit, one end may be left out). */
+/* --band, --envelope, --bearing-lines, --velocity-band (frequencies) and --range (the field's unit, one end may be left out). */
 int psa_feature_take_range(void *config, const struct psa_option *option, const char *value, struct psa_error *error);
 
 /*
@@ -77,17 +80,19 @@ int psa_feature_take_range(void *config, const struct psa_option *option, const 
         { .name = "moving-avg",                                                                                        \
           .type = PSA_OPT_COUNT,                                                                                       \
           .offset = (at) + offsetof(struct psa_feature_settings, moving_avg),                                          \
+          .given = (at) + offsetof(struct psa_feature_settings, given.moving_avg),                                     \
           .metavar = "N",                                                                                              \
           .initial = "5",                                                                                              \
           .min = 1,                                                                                                    \
           .max = 1e9,                                                                                                  \
           .not_with = "rolling",                                                                                       \
           .help = "newest samples of the window that moving_avg is the mean of" },                                     \
-        PSA_FEATURE_TEXT(at, "taper", taper_name, "NAME", "boxcar",                                                    \
+        PSA_FEATURE_TEXT(at, "taper", taper_name, given.taper, "NAME", "boxcar",                                       \
                          "of spectra: boxcar, hann, hamming, blackman, blackmanharris or flattop"),                    \
         { .name = "nperseg",                                                                                           \
           .type = PSA_OPT_COUNT,                                                                                       \
           .offset = (at) + offsetof(struct psa_feature_settings, nperseg),                                             \
+          .given = (at) + offsetof(struct psa_feature_settings, given.nperseg),                                        \
           .metavar = "N",                                                                                              \
           .initial = "0",                                                                                              \
           .min = 0,                                                                                                    \
@@ -96,18 +101,20 @@ int psa_feature_take_range(void *config, const struct psa_option *option, const 
           .help = "samples of a segment, over which spectra are averaged (Welch); 0: the whole window is one" },       \
         PSA_FEATURE_CALL(at, "noverlap", "N", psa_feature_take_noverlap,                                               \
                          "samples that a segment shares with the next; without it half a segment"),                    \
-        PSA_FEATURE_TEXT(at, "detrend", detrend_name, "KIND", "constant",                                              \
+        PSA_FEATURE_TEXT(at, "detrend", detrend_name, given.detrend, "KIND", "constant",                               \
                          "what a segment loses first: none, constant (its mean) or linear (its line)"),                \
-        PSA_FEATURE_TEXT(at, "average", average_name, "KIND", "mean", "of the segments: mean or median"),              \
+        PSA_FEATURE_TEXT(at, "average", average_name, given.average, "KIND", "mean",                                   \
+                         "of the segments: mean or median"),                                                           \
         PSA_FEATURE_CALL(at, "band", "LOW:HIGH", psa_feature_take_range,                                               \
                          "add the power from LOW to HIGH Hz; may be given often"),                                     \
         { .name = "rolloff",                                                                                           \
           .type = PSA_OPT_REAL,                                                                                        \
           .offset = (at) + offsetof(struct psa_feature_settings, rolloff),                                             \
+          .given = (at) + offsetof(struct psa_feature_settings, given.rolloff),                                        \
           .metavar = "SHARE",                                                                                          \
           .initial = "0.95",                                                                                           \
           .min = 0.001,                                                                                                \
-          .max = 1,                                                                                                    \
+          .max = 0.999999,                                                                                             \
           .not_with = "rolling",                                                                                       \
           .help = "share of the spectrum that lies below spectral_rolloff" },                                          \
         { .name = "rpm",                                                                                               \
@@ -116,7 +123,7 @@ int psa_feature_take_range(void *config, const struct psa_option *option, const 
           .metavar = "N",                                                                                              \
           .min = 1e-6,                                                                                                 \
           .max = 1e9,                                                                                                  \
-          .not_with = "rpm-field",                                                                                     \
+          .not_with = "rolling|rpm-field",                                                                             \
           .help = "speed of the shaft in turns a minute" },                                                            \
         { .name = "rpm-field",                                                                                         \
           .type = PSA_OPT_TEXT,                                                                                        \
@@ -127,6 +134,7 @@ int psa_feature_take_range(void *config, const struct psa_option *option, const 
         { .name = "harmonics",                                                                                         \
           .type = PSA_OPT_COUNT,                                                                                       \
           .offset = (at) + offsetof(struct psa_feature_settings, harmonics),                                           \
+          .given = (at) + offsetof(struct psa_feature_settings, given.harmonics),                                      \
           .metavar = "N",                                                                                              \
           .initial = "3",                                                                                              \
           .min = 1,                                                                                                    \
@@ -140,9 +148,12 @@ int psa_feature_take_range(void *config, const struct psa_option *option, const 
                          "the bearing to diagnose; needs the speed"),                                                  \
         PSA_FEATURE_CALL(at, "bearing-hz", "bpfo=HZ,...", psa_feature_take_bearing_hz,                                 \
                          "its frequencies instead: bpfo, bpfi, bsf, ftf, as far as they are known"),                   \
+        PSA_FEATURE_CALL(at, "bearing-lines", "LOW:HIGH", psa_feature_take_range,                                      \
+                         "where the highest line of the envelope spectrum is looked for in Hz; without it 10:500"),    \
         PSA_FEATURE_CALL(at, "velocity-band", "LOW:HIGH", psa_feature_take_range,                                      \
                          "frequencies of velocity_rms in Hz; without it 10:1000"),                                     \
-        PSA_FEATURE_TEXT(at, "unit", unit_name, "g|m/s2", "g", "unit of the accelerations that velocity is made of"),  \
+        PSA_FEATURE_TEXT(at, "unit", unit_name, given.unit, "g|m/s2", "g",                                             \
+                         "unit of the accelerations that velocity is made of"),                                        \
         { .name = "zones",                                                                                             \
           .type = PSA_OPT_TEXT,                                                                                        \
           .offset = (at) + offsetof(struct psa_feature_settings, zones),                                               \
@@ -157,10 +168,11 @@ int psa_feature_take_range(void *config, const struct psa_option *option, const 
         .name = (NAME), .type = PSA_OPT_CALL, .offset = (at), .metavar = (METAVAR), .take = (TAKE), \
         .not_with = "rolling", .help = (HELP),                                                      \
     }
-#define PSA_FEATURE_TEXT(at, NAME, MEMBER, METAVAR, INITIAL, HELP)                                            \
-    {                                                                                                         \
-        .name = (NAME), .type = PSA_OPT_TEXT, .offset = (at) + offsetof(struct psa_feature_settings, MEMBER), \
-        .metavar = (METAVAR), .initial = (INITIAL), .not_with = "rolling", .help = (HELP),                    \
+#define PSA_FEATURE_TEXT(at, NAME, MEMBER, GIVEN, METAVAR, INITIAL, HELP)                                         \
+    {                                                                                                             \
+        .name = (NAME), .type = PSA_OPT_TEXT, .offset = (at) + offsetof(struct psa_feature_settings, MEMBER),     \
+        .given = (at) + offsetof(struct psa_feature_settings, GIVEN), .metavar = (METAVAR), .initial = (INITIAL), \
+        .not_with = "rolling", .help = (HELP),                                                                    \
     }
 
 /* Turn the names into what they stand for; -1 with one sentence where something is no name, or does not go together. */

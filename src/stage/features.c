@@ -3,8 +3,8 @@
  *
  * On windows (array fields) the features wanted take the place of the field they were made from: feature_registry.c is the
  * table of what there is, feature_choice.c picks from it, feature_analysis.c computes. On readings (number fields)
- * `--rolling` takes statistics over the last samples of each key (rolling.c). With `--length` a psa-window runs inside in
- * front, so that `sensord | psa-features --length 1s | psa-score` works.
+ * `--rolling` takes statistics over the last samples of each key (feature_rolling.c). With `--length` a psa-window runs
+ * inside in front, so that `sensord | psa-features --length 1s | psa-score` works.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -15,8 +15,8 @@
 #include "core/number.h"
 #include "core/record.h"
 #include "stage/feature_choice.h"
+#include "stage/feature_rolling.h"
 #include "stage/made.h"
-#include "stage/rolling.h"
 #include "stage/slot.h"
 #include "stage/stages.h"
 #include "stage/window.h"
@@ -27,7 +27,7 @@ enum {
 };
 
 struct features_config {
-    struct psa_roll_config rolling; /* the first: see stage/rolling.h */
+    struct psa_roll_config rolling; /* the first: see stage/feature_rolling.h */
     struct psa_feature_settings settings;
     bool keep;
     struct psa_window_config window;
@@ -129,7 +129,7 @@ static bool is_defined(struct psa_analysis *analysis, const struct psa_feature *
     unsigned needs = feature->needs;
 
     if (!analysis->n && !(needs & PSA_TAKES_EMPTY)) analysis->why = PSA_UNDEFINED_EMPTY;
-    else if (analysis->n_missing && (needs & PSA_NEEDS_WHOLE)) analysis->why = PSA_UNDEFINED_MISSING;
+    else if ((needs & PSA_NEEDS_WHOLE) && !psa_analysis_is_whole(analysis)) analysis->why = PSA_UNDEFINED_MISSING;
     else if (analysis->n < feature->least) analysis->why = PSA_UNDEFINED_TOO_FEW;
     else if ((needs & PSA_NEEDS_SAMPLE_RATE) && !(facts->rate_hz > 0)) analysis->why = PSA_UNDEFINED_RATE;
     else if ((needs & PSA_NEEDS_SPEED) && !(facts->shaft_hz > 0)) analysis->why = PSA_UNDEFINED_SPEED;
@@ -211,26 +211,49 @@ static bool set_number(struct psa_node *node, struct psa_field *made, const stru
     if (analysis->failed) return false;
     psa_field_set(made, value);
     if (made->kind == PSA_NULL) note_undefined(node, analysis, value);
+    else if (analysis->is_band_cut) psa_note(node, "band_cut");
+    analysis->is_band_cut = false;
     return true;
+}
+
+/* `"unseen":{"cage":10.1}`: elements that the verdict says nothing of, with their frequencies; only when there are some. */
+static void put_unseen(struct psa_buf *out, const struct psa_diagnosis *d)
+{
+    bool any = false;
+
+    for (int element = 0; element < PSA_ELEMENTS; element++) {
+        if (d->seen[element] || isnan(d->primary_hz[element])) continue;
+        if (!any) psa_buf_puts(out, ",\"unseen\":{");
+        any = true;
+        psa_buf_member_number(out, psa_element_name(element), d->primary_hz[element]);
+    }
+    if (any) psa_buf_puts(out, "}");
 }
 
 /* `"<field>":{"verdict":...}` into the member `bearing`. */
 static void add_bearing(struct features *features, struct psa_str field)
 {
+    const struct psa_analysis *analysis = &features->analysis;
     struct psa_buf *out = &features->bearing;
     const struct psa_diagnosis *d;
+    bool judged;
 
-    if (!features->analysis.has_diagnosis) return; /* the number fields are null, and their reason is counted */
+    if (!analysis->has_diagnosis) return; /* the number fields are null, and their reason is counted */
     d = psa_analysis_diagnosis(&features->analysis);
+    judged = analysis->no_verdict == PSA_DEFINED;
     psa_buf_puts(out, out->n ? "," : "{");
     psa_buf_quote(out, field);
     psa_buf_puts(out, ":{");
-    psa_buf_member_text(out, "verdict", psa_str_of(psa_element_name(d->element)));
+    if (judged) psa_buf_member_text(out, "verdict", psa_str_of(psa_element_name(d->element)));
+    else psa_buf_member_number(out, "verdict", NAN);
+    if (!judged) psa_buf_member_text(out, "reason", psa_str_of(psa_undefined_name(analysis->no_verdict)));
     psa_buf_member_number(out, "line_hz", d->line_hz);
-    psa_buf_member_number(out, "expected_hz", d->expected_hz);
-    psa_buf_member_int(out, "order", (int64_t)d->order);
+    psa_buf_member_number(out, "expected_hz", judged ? d->expected_hz : NAN);
+    psa_buf_member_int(out, "order", judged ? (int64_t)d->order : 0);
     psa_buf_member_number(out, "amplitude", d->amplitude);
     psa_buf_member_number(out, "ratio", d->ratio);
+    psa_buf_member_number(out, "step_hz", analysis->facts.rate_hz / (double)analysis->n);
+    put_unseen(out, d);
     psa_buf_puts(out, "}");
 }
 
@@ -266,34 +289,72 @@ static bool keep_newest(struct features *features, const struct psa_field *field
     return true;
 }
 
-/* A number among the members of the record's `window`; NaN where there is none. */
+/* A member of the record's `window`; .p == NULL where there is none, which mostly a glance at the text tells. */
+static struct psa_str window_member(const struct psa_member *window, const char *name)
+{
+    if (!window || !memmem(window->text.p, window->text.n, name, strlen(name))) return (struct psa_str){ NULL, 0 };
+    return psa_json_member(window->text, psa_str_of(name));
+}
+
+/* It as a number; NaN where there is none. */
 static double window_number(const struct psa_member *window, const char *name)
 {
-    struct psa_str text = { NULL, 0 };
+    struct psa_str text = window_member(window, name);
     double value;
 
-    if (window) text = psa_json_member(window->text, psa_str_of(name));
     return text.p && psa_number_parse(text.p, text.p + text.n, &value) ? value : NAN;
+}
+
+/* The mean of the samples that are there; NaN when there are none. */
+static double mean_of(const struct psa_field *field)
+{
+    double sum = 0;
+    size_t n = 0;
+
+    for (size_t i = 0; i < field->n_array; i++) {
+        if (isnan(field->array[i])) continue;
+        sum += field->array[i];
+        n++;
+    }
+    return n ? sum / (double)n : NAN;
 }
 
 /* The shaft's speed in Hz: told, or of a field; the mean of an array. 0: not known. */
 static double shaft_of(const struct psa_feature_settings *settings, const struct psa_record *record)
 {
     const struct psa_field *field;
-    double rpm = settings->rpm, sum = 0;
-    size_t n = 0;
+    double rpm = settings->rpm;
 
     if (settings->rpm_field) {
         field = psa_record_field(record, psa_str_of(settings->rpm_field), 0);
         rpm = field && field->kind == PSA_NUMBER ? field->number : 0;
-        for (size_t i = 0; field && field->kind == PSA_ARRAY && i < field->n_array; i++) {
-            if (isnan(field->array[i])) continue;
-            sum += field->array[i];
-            n++;
-        }
-        if (n) rpm = sum / (double)n;
+        if (field && field->kind == PSA_ARRAY) rpm = mean_of(field);
     }
     return rpm > 0 && rpm <= 1e9 ? rpm / 60 : 0;
+}
+
+/* Is it the array of --rpm-field? */
+static bool is_speed(const struct psa_feature_settings *settings, const struct psa_field *field)
+{
+    return settings->rpm_field && field->kind == PSA_ARRAY && psa_str_eq(field->name, settings->rpm_field);
+}
+
+/* A speed is no vibration: the window's mean takes its place, and it has no features. */
+static bool put_speed(struct features *features, const struct psa_field *field)
+{
+    struct psa_field *made = psa_made_take_over(&features->made, field);
+
+    if (made) psa_field_set(made, mean_of(field));
+    return made != NULL;
+}
+
+/* window.last_ns: the time of the last sample, where it is not what the rate tells. */
+static bool has_last_time(const struct psa_record *record, int64_t *ns)
+{
+    const struct psa_member *window = psa_record_member(record, PSA_M_WINDOW);
+    struct psa_str last = window_member(window, "last_ns");
+
+    return record->has_time && last.p && psa_int_parse(last.p, last.p + last.n, ns);
 }
 
 static void find_facts(struct psa_node *node, const struct psa_record *record)
@@ -302,26 +363,27 @@ static void find_facts(struct psa_node *node, const struct psa_record *record)
     struct features *features = node->state;
     struct psa_window_facts *facts = &features->analysis.facts;
     const struct psa_member *window;
+    int64_t last_ns;
 
     facts->rate_hz = record->rate_hz;
-    facts->jitter = facts->interval_s = facts->length_s = NAN;
+    facts->jitter = facts->interval_s = facts->longest_s = facts->span_s = NAN;
     if (features->choice.needs & PSA_USES_SPEED) facts->shaft_hz = shaft_of(&config->settings, record);
-    if (!(features->choice.needs & PSA_USES_INTERVALS)) return;
+    if (!(features->choice.needs & (PSA_USES_INTERVALS | PSA_NEEDS_WHOLE))) return;
     window = psa_record_member(record, PSA_M_WINDOW);
-    facts->jitter = window_number(window, "jitter");
+    facts->is_block = !window;
+    if (has_last_time(record, &last_ns)) facts->span_s = (double)psa_ns_since(last_ns, record->timestamp_ns) / 1e9;
     facts->interval_s = window_number(window, "interval_s");
-    facts->length_s = (window_number(window, "end_ns") - window_number(window, "start_ns")) / 1e9;
+    if (isnan(facts->interval_s)) return;
+    facts->longest_s = window_number(window, "longest_s");
+    facts->jitter = window_number(window, "jitter");
 }
 
 /* The time of the last of n samples: window.last_ns where it is given, else by the rate. */
 static int64_t last_time(const struct psa_record *record, size_t n)
 {
-    const struct psa_member *window = psa_record_member(record, PSA_M_WINDOW);
-    struct psa_str last = { NULL, 0 };
     int64_t ns;
 
-    if (window) last = psa_json_member(window->text, psa_str_of("last_ns"));
-    if (last.p && psa_int_parse(last.p, last.p + last.n, &ns)) return ns;
+    if (has_last_time(record, &ns)) return ns;
     if (n < 2 || !(record->rate_hz > 0)) return record->timestamp_ns;
     return psa_ns_add(record->timestamp_ns, psa_ns_of_samples((double)(n - 1), record->rate_hz));
 }
@@ -342,12 +404,28 @@ static bool set_members(struct features *features, struct psa_record *record)
     return true;
 }
 
+/* Is a field called x_envelope beside one called x? Then x_envelope_rms may come of both. */
+static bool has_nested_names(const struct psa_record *record)
+{
+    for (size_t i = 0; i < record->n_field; i++) {
+        struct psa_str name = record->field[i].name;
+
+        for (size_t j = 0; j < record->n_field; j++) {
+            struct psa_str longer = record->field[j].name;
+
+            if (longer.n > name.n && longer.p[name.n] == '_' && memcmp(longer.p, name.p, name.n) == 0) return true;
+        }
+    }
+    return false;
+}
+
 /* A window or block: its array fields become features, other fields stay. */
 static int push_window(struct psa_node *node, struct psa_record *record, struct psa_error *error)
 {
     const struct features_config *config = node->config;
     struct features *features = node->state;
     size_t longest = 0;
+    bool twins = features->choice.nested && has_nested_names(record);
     bool ok = make_room_for_names(features, record->n_field);
 
     features->made.n = features->axis.n = features->bearing.n = features->first_axis.n = 0;
@@ -357,6 +435,10 @@ static int push_window(struct psa_node *node, struct psa_record *record, struct 
         const struct psa_field *field = &record->field[i];
 
         if (field->shadowed) continue;
+        if (is_speed(&config->settings, field)) {
+            ok = put_speed(features, field);
+            continue;
+        }
         if (field->kind == PSA_ARRAY) {
             if (field->n_array > longest) longest = field->n_array;
             if (config->keep) ok = keep_newest(features, field);
@@ -367,7 +449,7 @@ static int push_window(struct psa_node *node, struct psa_record *record, struct 
     }
     if (record->has_time) ok = ok && psa_record_set_time(record, last_time(record, longest)) == 0;
     psa_record_unset(record, PSA_M_RATE_HZ);
-    if (!ok || psa_made_put(&features->made, record) != 0 || !set_members(features, record))
+    if (!ok || psa_made_put(&features->made, node, twins, record) != 0 || !set_members(features, record))
         return psa_fail_memory(error, "computing features");
     return 0;
 }
@@ -464,6 +546,7 @@ static int read_zones(struct psa_node *node, struct psa_feature_settings *settin
         status = psa_fail(error, PSA_EXIT_PERMANENT, "--zones: no file can be read here");
     else status = node->world->file_read(node->world->ctx, path.p, &text, error);
     if (status > 0) status = psa_fail(error, PSA_EXIT_PERMANENT, "--zones: there is no file '%s'", path.p);
+    else if (status < 0) error->status = PSA_EXIT_PERMANENT; /* a folder, or not for us: a restart reads no better */
     if (status == 0) status = psa_feature_zones_read(settings, psa_buf_str(&text), file, class_name, error);
     psa_buf_free(&text);
     psa_buf_free(&path);
@@ -497,7 +580,7 @@ static int open_features(struct psa_node *node, struct psa_error *error)
     if (psa_window_is_asked(&config->window))
         return psa_fail(error, PSA_EXIT_PERMANENT,
                         "--rolling works on readings and --length on windows; give one of them");
-    if (config->settings.rpm > 0) return psa_fail(error, PSA_EXIT_PERMANENT, "--rpm means nothing beside --rolling");
+
     return psa_roll_open(&config->rolling, config->keep, config->window.max_samples, error);
 }
 
@@ -546,7 +629,7 @@ static size_t keys(const struct psa_node *node)
 }
 
 _Static_assert(offsetof(struct features_config, rolling) == 0,
-               "stage/rolling.c finds its options at the start of the config");
+               "stage/feature_rolling.c finds its options at the start of the config");
 
 const struct psa_stage psa_features_stage = {
     .name = "psa-features",

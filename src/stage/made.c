@@ -27,7 +27,7 @@ struct psa_field *psa_made_next(struct psa_made *made)
     return &made->field[made->n++];
 }
 
-/* Marked as shadowed until shade() has seen all fields. */
+/* Marked as shadowed until all fields are there. */
 struct psa_field *psa_made_take_over(struct psa_made *made, const struct psa_field *field)
 {
     struct psa_field *place = psa_made_next(made);
@@ -52,27 +52,46 @@ bool psa_made_name(struct psa_arena *arena, struct psa_str field, struct psa_str
     return key->p != NULL;
 }
 
-/* Of fields with one name the last counts, as it does for who reads the line. What a stage makes differs from each
- * other in name, so one of two is always a field taken over. */
-static void shade(struct psa_made *made)
+static bool made_here(const struct psa_made *made, size_t i, struct psa_str name)
 {
-    for (size_t i = 0; i < made->n; i++) {
-        struct psa_field *taken = &made->field[i];
-
-        if (!taken->shadowed) continue;
-        taken->shadowed = false;
-        for (size_t j = 0; j < made->n; j++) {
-            if (j == i || !psa_str_is(made->field[j].name, taken->name)) continue;
-            made->field[j < i ? j : i].shadowed = true;
-        }
-    }
+    return !made->field[i].shadowed && psa_str_is(made->field[i].name, name);
 }
 
-int psa_made_put(struct psa_made *made, struct psa_record *record)
+/* Does a field of the same name go before field i? The first `kept` ones stay, those behind i are yet to be looked at. */
+static bool is_taken(const struct psa_made *made, size_t kept, size_t i)
 {
-    size_t n = made->n;
+    const struct psa_field *field = &made->field[i];
 
-    shade(made);
+    for (size_t j = 0; field->shadowed && j < kept; j++)
+        if (made_here(made, j, field->name)) return true;
+    for (size_t j = i + 1; j < made->n; j++)
+        if (made_here(made, j, field->name)) return true;
+    return false;
+}
+
+/* Fields taken over differ from each other in name, as they did in their record. */
+static void leave_out_taken(struct psa_made *made, struct psa_node *node, bool twins)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < made->n; i++) {
+        if ((made->field[i].shadowed || twins) && is_taken(made, kept, i)) {
+            psa_note(node, "name_taken");
+            continue;
+        }
+        if (kept != i) made->field[kept] = made->field[i];
+        kept++;
+    }
+    made->n = kept;
+    for (size_t i = 0; i < kept; i++) made->field[i].shadowed = false;
+}
+
+int psa_made_put(struct psa_made *made, struct psa_node *node, bool twins, struct psa_record *record)
+{
+    size_t n;
+
+    leave_out_taken(made, node, twins);
+    n = made->n;
     made->n = 0;
     return psa_record_replace_fields(record, made->field, n);
 }

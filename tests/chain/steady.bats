@@ -51,7 +51,7 @@ steady() {
 }
 
 @test "steady state allocates nothing in psa-filter's operations" {
-    "$BIN/psa-sim" --scene imu --duration 24s >"$T/sim" # a slow sensor would not have warmed up in a quarter of the time
+    "$BIN/psa-sim" --scene imu --duration 60s >"$T/sim" # a slow sensor would not have warmed up in a quarter of the time
     awk 'NR % 25 == 0 { sub(/"accel_y":[^,]*/, "\"accel_y\":null") } { print }' "$T/sim" >"$T/readings"
     grep -q null "$T/readings"
     steady "$T/readings" "$BIN/psa-filter" --median 5 --hampel 7 --kalman velocity,1,1 --lowpass 40Hz --rate 100Hz

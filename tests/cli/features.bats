@@ -28,6 +28,8 @@ registry() {
 @test "array fields and where their lines are" { registry axis; }
 @test "bearings: outer race, inner race, ball, none" { registry bearing; }
 @test "quality: stuck, clipped, dropout, jitter" { registry quality; }
+@test "dropout where it is told, and null where it is not" { registry told_dropout; }
+@test "a window that lost samples in a burst has no spectrum" { registry burst; }
 
 @test "the manual's table is that of --list, and a stale one is found" {
     keep 0 tests/lint/features_manual.py
@@ -51,7 +53,7 @@ registry() {
 }
 
 @test "--zones: the file that psa ships, and files with faults" {
-    record a '"x":[0,1,0,-1,0,1,0,-1]' 1 '"rate_hz":100' >"$T/in"
+    record a '"x":[0,1,0,-1,0,1,0,-1,0,1,0,-1,0,1,0,-1,0,1,0,-1,0,1,0,-1]' 1 '"rate_hz":100' >"$T/in"
     keep 0 "$BIN/psa-features" --features velocity_rms --zones pipelines/iso20816.zones,III <"$T/in"
     jq -e '.fields.x_velocity_rms > 11.2 and .fields.x_velocity_zone == 4' "$T/out" >/dev/null
     keep 2 "$BIN/psa-features" --zones pipelines/iso20816.zones </dev/null
@@ -60,6 +62,13 @@ registry() {
     said "psa-features: --zones: pipelines/iso20816.zones has no class 'V'"
     keep 2 "$BIN/psa-features" --zones "$T/none" </dev/null
     saying 'there is no file'
+    keep 2 "$BIN/psa-features" --zones "$T" </dev/null
+    saying 'Is a directory'
+    keep 2 "$BIN/psa-features" --zones /dev/null </dev/null
+    said 'psa-features: --zones: /dev/null has no class; write lines like: II 1.12 2.8 7.1'
+    printf 'I 1 2 3\nII 1 2 3\nI 4 5 6\n' >"$T/zones"
+    keep 2 "$BIN/psa-features" --zones "$T/zones,I" </dev/null
+    said "psa-features: --zones: $T/zones:3: the class 'I' stands there twice"
     for line in 'I 1 2' 'I 1 2 3 4' 'I 2 1 3' 'I 0 1 2' 'I a b c'; do
         printf '# limits\n%s\n' "$line" >"$T/zones"
         keep 2 "$BIN/psa-features" --zones "$T/zones" </dev/null
@@ -67,10 +76,31 @@ registry() {
     done
 }
 
+@test "a feature takes the name of a field that is there already" {
+    { record a '"x":[1,3],"x_mean":5' 1 && record a '"x_mean":5,"x":[1,3]' 2; } >"$T/in"
+    keep 0 "$BIN/psa-features" --features mean --stats <"$T/in"
+    { record a '"x_mean":2' 1 && record a '"x_mean":2' 2; } | same "$T/out"
+    saying '"noted":{"name_taken":2}'
+    record a '"x":[1,3],"x_envelope":[2,2]' 1 '"rate_hz":10' >"$T/in"
+    keep 0 "$BIN/psa-features" --features rms,envelope_rms --stats <"$T/in"
+    jq -e '.fields | length == 3 and .x_envelope_rms == 2' "$T/out" >/dev/null
+    saying '"noted":{"name_taken":1}'
+    record a '"x":1,"x_mean_1":5' 1 >"$T/in"
+    keep 0 "$BIN/psa-features" --rolling mean@1 --keep --stats <"$T/in"
+    record a '"x":1,"x_mean_1":1,"x_mean_1_mean_1":5' 1 | same "$T/out"
+    saying '"noted":{"name_taken":1}'
+}
+
 @test "-0 is a sign of its own: zcr counts it as negative, as NumPy's signbit does" {
     record a '"x":[0,-0,0,-0.0,1]' 1 >"$T/in"
     keep 0 "$BIN/psa-features" --features zcr <"$T/in"
     record a '"x_zcr":1' 1 | same "$T/out"
+}
+
+@test "a feature named twice is written once" {
+    record a '"x":[1,3]' 1 >"$T/in"
+    keep 0 "$BIN/psa-features" --features max,mean,max --set default --features max <"$T/in"
+    jq -e '.fields | keys_unsorted | length == 10 and .[0] == "x_max"' "$T/out" >/dev/null
 }
 
 @test "readings without a window are rejected with a sentence that says what to do" {
@@ -121,11 +151,12 @@ registry() {
     refused "--features: 'q101' is none of q0 to q100, such as q05, q50 or q99.9" --features q101
     refused "--features: 'autocorr_0' is none of autocorr_1 to autocorr_1000000" --features autocorr_0
     refused "--features: 'entropy_9999' is none of entropy_1 to entropy_1024" --features entropy_9999
-    for unheard in --taper=hann --nperseg=64 --detrend=none --rpm=1500 --rpm-field=n --harmonics=2 --envelope=10:20 \
-        --velocity-band=10:20 --unit=m/s2 --range=0:1 --rolloff=0.5; do
+    for unheard in --taper=hann --nperseg=64 --detrend=none --rpm=1500 --rpm-field=n --harmonics=2 --envelope=10:20 --bearing-lines=10:20 \
+        --velocity-band=10:20 --unit=m/s2 --range=0:1 --rolloff=0.5 --taper=boxcar --nperseg=0 --detrend=constant \
+        --average=mean --harmonics=3 --unit=g --rolloff=0.95 --moving-avg=5; do
         refused "${unheard%%=*} means nothing: none of the features wanted listens to it; see --features and --set" "$unheard" --features rms
     done
-    refused '--moving-avg means nothing: none of the features wanted listens to it; see --features and --set' --moving-avg 7 --features rms
+    keep 2 "$BIN/psa-features" --features spectral_rolloff --rolloff 1 </dev/null
     refused "--taper: 'round' is none of boxcar, hann, hamming, blackman, blackmanharris, flattop" --features psd --taper round
     refused "--detrend: 'flat' is none of none, constant, linear" --features psd --detrend flat
     refused "--average: 'mode' is none of mean, median" --features psd --average mode
@@ -158,8 +189,7 @@ registry() {
     saying 'give one of them'
     keep 2 "$BIN/psa-features" --length 1s --stride 10 </dev/null
     keep 2 "$BIN/psa-features" --length 0s </dev/null
-    keep 2 "$BIN/psa-features" --features rms,mean,rms </dev/null
-    said "psa-features: --features: 'rms' stands there twice"
+
     for twice in mean,mean@5 mean@5,7,5 mean,std,mean@1; do
         keep 2 "$BIN/psa-features" --rolling "$twice" </dev/null
         saying 'stands there twice'

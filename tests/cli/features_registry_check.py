@@ -255,12 +255,25 @@ def closed_forms():
     close([math.fsum(got["psd"]) * fs / n], [x.var()], 1e-12, "Parseval")
     step = features(x, "--features", "velocity_rms", "--velocity-band", "10:1000", rate=fs)["velocity_rms"]
     close([step], [9.80665 * got["velocity_rms"]], 1e-9, "velocity from g")
-    # What lies outside the band stays there, between two lines too: by boxcar this would read 1.6 mm/s.
+    # What lies outside the band stays there, between two lines too: by boxcar this reads 0.8 mm/s.
     outside = 100 * np.sin(2 * np.pi * 1500.5 * np.arange(4096) / 4096)
     leaked = features(outside, "--features", "velocity_rms", "--unit", "m/s2", rate=4096.0)["velocity_rms"]
     check(leaked < 0.01, "%r mm/s leaked into the band" % leaked)
     tapered = features(outside, "--features", "velocity_rms", "--unit", "m/s2", "--taper", "flattop", rate=4096.0)
     check(tapered["velocity_rms"] != leaked, "--taper is not heard")
+    boxcar = features(outside, "--features", "velocity_rms", "--unit", "m/s2", "--taper", "boxcar", rate=4096.0)
+    check(boxcar["velocity_rms"] > 0.5, "--taper boxcar is heard too")
+    # 25 Hz at 1 g is 44 mm/s; a window whose lines are 50 Hz apart cannot tell.
+    shaking = math.sqrt(2) * np.sin(2 * np.pi * 25 * np.arange(25600) / 25600)
+    got = features(shaking, "--features", "velocity_rms", rate=25600.0)
+    close([got["velocity_rms"]], [1000 * 9.80665 / (2 * np.pi * 25)], 0.02, "a second of it")
+    for short, options in ((shaking[:512], []), (shaking, ["--nperseg", "512"])):
+        got = features(short, "--features", "velocity_rms,velocity_zone", "--zones", "pipelines/iso20816.zones,I", "--stats",
+                       *options, rate=25600.0)
+        noted = json.loads(psa.err.splitlines()[-1])["noted"]
+        check(set(got.values()) == {None} and noted == {"too_few_samples": 2}, "too short: %r %r" % (got, noted))
+    features(shaking, "--features", "velocity_rms", "--stats", rate=1990.0)
+    check(json.loads(psa.err.splitlines()[-1])["noted"] == {"band_cut": 1}, "the rate cuts the band")
     # A band's part above half the rate is nothing.
     check(features(x, "--features", "band", "--band", "500:600", rate=fs)["band_500_600"] is None, "out of band")
 
@@ -329,12 +342,24 @@ def undefined():
     check(why == {"too_few_samples": 1, "out_of_band": 1}, "no line in the band: %r" % why)
     _, why = reasons(ramp, "--features", "harmonic,bpfi", "--rpm-field", "speed", "--bearing", "8,1,4,0", "--harmonics", "1")
     check(why == {"no_speed": 2}, "no speed: %r" % why)
+    _, why = reasons(ramp, "--features", "harmonic", "--rpm", "3000", "--harmonics", "1")
+    check(why == {"out_of_band": 1}, "a harmonic at half the rate: %r" % why)
     _, why = reasons(ramp, "--features", "harmonic", "--rpm", "3600")
     check(why == {"out_of_band": 3}, "harmonics beyond the spectrum: %r" % why)
     _, why = reasons(ramp, "--features", "jitter,dropout")
     check(why == {"no_intervals": 1}, "no intervals: %r" % why)
     _, why = reasons([1e200, -1e200, 1e200, 3e200], "--features", "var,energy")
     check(why == {"undefined": 2}, "out of a double's range: %r" % why)
+    for scale in (1e-160, 1e-200, 1e-310):
+        tiny = [scale * (3 + math.sin(i) + (i * i) % 7) for i in range(64)]
+        got, why = reasons(tiny, "--features", "spectral_flatness,spectral_centroid,spectral_entropy,dominant_hz,spectral_rolloff")
+        check(set(got.values()) == {None} and set(why) <= {"undefined", "constant"}, "squares below a double's range: %r %r" % (got, why))
+        if scale > 1e-300:
+            want = features([v / scale for v in tiny], "--features", "centroid_tsfel,rolloff_tsfel")
+            got = features(tiny, "--features", "centroid_tsfel,rolloff_tsfel")
+            close([got["centroid_tsfel"], got["rolloff_tsfel"]], [want["centroid_tsfel"], want["rolloff_tsfel"]], 1e-12, "magnitudes")
+    got, why = reasons([None, None], "--features", "count,mean")
+    check(why == {"empty_window": 1} and got["count"] == 0, "a count of nothing is 0: %r %r" % (why, got))
     _, why = reasons([0.5] * 1000001, "--features", "spectral_centroid", "--max-line", "64MiB")
     check(why == {"too_many_samples": 1}, "too long for a transform: %r" % why)
 
@@ -352,7 +377,7 @@ def holes():
     out = records(psa("psa-features", "--features", "count,max,dropout,spectral_energy", data=lines(recs)))
     for r, (count, most, share) in zip(out, want):
         got = r["fields"]
-        check((got["v_count"] or 0, got["v_max"], got["v_spectral_energy"]) == (count, most, None), "%r, not %r" % (got, (count, most)))
+        check((got["v_count"], got["v_max"], got["v_spectral_energy"]) == (count, most, None), "%r, not %r" % (got, (count, most)))
         close([got["v_dropout"]], [share], 1e-12, "dropout")
 
 
@@ -429,13 +454,37 @@ def bearing():
         record = {"fields": {"v": list(x), "speed": speed}, "rate_hz": fs}
         out = records(psa("psa-features", *geometry, "--rpm-field", "speed", data=lines([record])))[0]
         check(out["bearing"]["v"]["verdict"] == "outer race", "--rpm-field: %r" % out["bearing"])
-        check((out["fields"].get("speed") == rpm) == (speed == rpm), "the speed's own field")
+        check(out["fields"]["speed"] == rpm and not any(f.startswith("speed_") for f in out["fields"]), "the speed's own field")
     rng = np.random.default_rng(2)
     features(rng.standard_normal(12000), *geometry, "--rpm", str(rpm), rate=fs)
     check(features.record["bearing"]["v"]["verdict"] == "none", "noise: %r" % features.record["bearing"])
     # A sensor that is dead says nothing, least of all that the bearing is well.
     got = features([0] * 2000, *geometry, "--rpm", str(rpm), rate=fs)
     check(got["bearing_verdict"] is None, "dead: %r" % got)
+    # Nor does what rounding leaves in the band: of a constant, and of a hum in 16 bits.
+    t = np.arange(12000) / fs
+    for quiet, reason in ((np.full(12000, 0.3), "constant"), (np.round(16384 * np.sin(2 * np.pi * 60 * t)), "below_resolution"),
+                          (np.round(2000 + 300 * t), "below_resolution")):
+        got = features(quiet, *geometry, "--rpm", str(rpm), "--stats", rate=fs)
+        why = json.loads(psa.err.splitlines()[-1])["noted"]
+        member = features.record["bearing"]["v"]
+        check(got["bearing_verdict"] is None and member["verdict"] is None and member["reason"] == reason and why[reason] and
+              member["expected_hz"] is None and member["order"] == 0, "%s: %r %r" % (reason, member, why))
+    # One that is four times the rounding is judged.
+    features(np.round(16384 * np.sin(2 * np.pi * 60 * t) + 2 * rng.standard_normal(12000)), *geometry, "--rpm", str(rpm), rate=fs)
+    check(features.record["bearing"]["v"]["verdict"] == "none", "above the rounding: %r" % features.record["bearing"])
+    # What a verdict says nothing of: lines too coarse for the cage, races beyond the lines that are looked at.
+    fast = strikes(10 * hz["outer race"])
+    features(strikes(hz["outer race"]), *geometry, "--rpm", str(rpm), rate=fs)
+    member = features.record["bearing"]["v"]
+    close([member["unseen"]["cage"], member["step_hz"]], [shaft / 2 * (1 - r), 1], 1e-12, "the cage, unseen")
+    check(list(member["unseen"]) == ["cage"], "unseen: %r" % member)
+    features(fast, *geometry, "--rpm", str(10 * rpm), rate=fs)
+    member = features.record["bearing"]["v"]
+    check(set(member["unseen"]) == {"outer race", "inner race", "ball"} and member["verdict"] == "none", "fast: %r" % member)
+    features(fast, *geometry, "--rpm", str(10 * rpm), "--bearing-lines", "50:2kHz", rate=fs)
+    member = features.record["bearing"]["v"]
+    check("unseen" not in member and member["verdict"] == "outer race", "--bearing-lines: %r" % member)
     added = list(features(x, "--bearing", "9,7.94,39.04,0", "--rpm", "1500", rate=fs))
     check(added[0] == "rms" and "bpfo_1" in added and "bearing_verdict" in added, "--bearing adds its set: %r" % added)
 
@@ -453,6 +502,53 @@ def quality():
     close([out[0]["fields"]["v_dropout"]], [1 - 902 / 1000], 1e-9, "samples that never came")
 
 
+def told_dropout():
+    """What never came is no dropout of 0 where nobody can tell; what a window's edges cut off is none either."""
+    def shares(source, window, *options):
+        inside = psa("psa-features", *window, "--features", "dropout", data=lines(source))
+        piped = psa("psa-features", "--features", "dropout", "--stats", data=psa("psa-window", *window, *options, data=lines(source)))
+        stats_of = json.loads(psa.err.splitlines()[-1])
+        return inside, piped, [r["fields"]["v_dropout"] for r in records(piped)], stats_of["noted"]
+
+    late = [{"fields": {"v": i}, "timestamp_ns": T0 + 370000000 + i * 10000000} for i in range(300)]
+    for window in (["--length", "1s", "--align", "epoch", "--partial"], ["--length", "70", "--partial"]):
+        inside, piped, got, noted = shares(late, window, "--intervals")
+        check(inside == piped and got and set(got) == {0}, "edges: %r" % got)
+        _, _, got, noted = shares(late, window)
+        check(set(got) == {None} and noted == {"no_intervals": len(got)}, "nobody told: %r %r" % (got, noted))
+    # Whole milliseconds at 300 Hz: 3, 3 and 4 ms, of which none is a gap.
+    rounded = [{"fields": {"v": i}, "timestamp_ns": T0 + round(i / 0.3) * 1000000} for i in range(900)]
+    inside, piped, got, _ = shares(rounded, ["--length", "1s", "--partial"], "--intervals")
+    check(inside == piped and set(got) == {0}, "rounded times: %r" % got)
+    told = [dict(r, rate_hz=100) for i, r in enumerate(late) if not 20 <= i < 45]
+    check(shares(told, ["--length", "1s"])[2][:2] == [0.25, None], "the rate is told")
+    check(features([1, None, 3], "--features", "dropout", members={"window": {"n": 3}})["dropout"] == 1 / 3, "a null is one")
+
+
+def burst():
+    """A 12 Hz sine that lost 30 of 100 samples has no spectrum: where rate_hz or the intervals tell, that is said."""
+    def push(*options, lost=range(40, 70), told=True, jitter=0.0):
+        rng = np.random.default_rng(4)
+        recs = [{"fields": {"v": math.sin(2 * math.pi * 12 * i / 100)},
+                 "timestamp_ns": T0 + i * 10000000 + int(jitter * 1e7 * rng.uniform(-1, 1))}
+                for i in range(103) if i not in lost]
+        if told:
+            recs = [dict(r, rate_hz=100) for r in recs]
+        data = psa("psa-window", "--length", "1s", *options, data=lines(recs))
+        out = records(psa("psa-features", "--features", "dominant_hz,slope,line_length,autocorr_1,rms,psd,mean", "--stats", data=data))[0]
+        null = {k[2:] for k, v in out["fields"].items() if v is None}
+        return null, json.loads(psa.err.splitlines()[-1]).get("noted", {}), out
+
+    order = {"dominant_hz", "slope", "line_length", "autocorr_1", "psd"}
+    for options, told in (([], True), (["--intervals"], True), (["--intervals"], False)):
+        null, noted, out = push(*options, told=told)
+        check(null == order and noted == {"missing_samples": 5}, "%r %r: %r" % (options, told, noted))
+        null, noted, out = push(*options, told=told, lost=())
+        check(not null and not noted and out["fields"]["v_dominant_hz"] == 12, "nothing lost: %r" % noted)
+    check(not push("--intervals", lost=(), told=False, jitter=0.2)[0], "a shaky clock loses nothing")
+    check(push("--intervals", lost=range(1, 101, 2))[0] == order, "every second one lost, at a told rate")
+
+
 main({"golden_features": golden_features, "golden_welch": golden_welch, "golden_envelope": golden_envelope, "registry": registry,
       "closed_forms": closed_forms, "sets": sets, "undefined": undefined, "holes": holes, "lengths": lengths, "axis": axis, "bearing": bearing,
-      "quality": quality})
+      "quality": quality, "told_dropout": told_dropout, "burst": burst})

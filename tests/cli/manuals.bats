@@ -28,7 +28,7 @@ manual() { printf '%s\n' '.Sh EXAMPLES' '.Bd -literal' "$@" .Ed; }
 @test "every reason that the filters count stands in their manuals" {
     # The names in psa_reject(...), psa_drop(...) and psa_note(...) of a stage's files, or in a variable that they are handed;
     # then those that every filter has.
-    files() { case $1 in features) ls src/stage/feature*.c src/stage/rolling.c ;; *) ls src/stage/"$1"*.c ;; esac; }
+    files() { case $1 in features) ls src/stage/feature*.c src/stage/made.c ;; *) ls src/stage/"$1"*.c ;; esac; }
     reasons() {
         files "$1" | xargs cat | tr '\n' ' ' |
             grep -o 'psa_\(reject\|reject_held\|drop\|note\|count\|lose_held\)([^;]*\|\(reason\|broken\) = [^;]*' |

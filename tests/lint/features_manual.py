@@ -52,7 +52,8 @@ def table():
             page.append(".br")
         elif line.startswith("  "):
             names = line.strip().split(",")
-            page += [".br", ".Li " + " , ".join(names[:6])] + ([".Li , " + " , ".join(names[6:])] if names[6:] else [])
+            page += [".br", ".Li " + " , ".join(names[:6]) + (" ," if names[6:] else "")]
+            page += [".Li " + " , ".join(names[6:])] if names[6:] else []
     if in_list:
         page.append(".El")
     return "\n".join(page) + "\n"

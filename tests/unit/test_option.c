@@ -17,6 +17,7 @@ struct config {
     double gain, rate_hz;
     struct psa_span length;
     char taken[64];
+    bool count_given;
 };
 
 static int take(void *config, const struct psa_option *option, const char *value, struct psa_error *error)
@@ -33,7 +34,8 @@ static int take(void *config, const struct psa_option *option, const char *value
 static const struct psa_option table[] = {
     { "verbose", 'v', PSA_OPT_FLAG, AT(verbose), .help = "say more", .free_of_state = true },
     { "label", 0, PSA_OPT_TEXT, AT(label), .metavar = "TEXT", .help = "what to call it" },
-    { "count", 'n', PSA_OPT_COUNT, AT(count), .metavar = "N", .initial = "3", .help = "how many", .min = 1, .max = 10 },
+    { "count", 'n', PSA_OPT_COUNT, AT(count), .metavar = "N", .initial = "3", .help = "how many", .min = 1, .max = 10,
+      .given = offsetof(struct config, count_given) },
     { "wait", 0, PSA_OPT_DURATION, AT(wait_ns), .metavar = "TIME", .initial = "250ms", .help = "how long" },
     { "bytes", 0, PSA_OPT_SIZE, AT(bytes), .metavar = "SIZE", .initial = "1MiB", .help = "how much" },
     { "gain", 0, PSA_OPT_REAL, AT(gain), .metavar = "X", .initial = "0.5", .help = "times", .min = -1, .max = 1 },
@@ -304,6 +306,41 @@ static void canonical_text_tells_configurations_apart(void **state)
     free(second);
 }
 
+static void a_default_typed_is_given(void **state)
+{
+    (void)state;
+    assert_int_equal(PARSE("--wait", "1s"), 0);
+    assert_true(config.count == 3 && !config.count_given);
+    assert_int_equal(PARSE("-n", "3"), 0);
+    assert_true(config.count == 3 && config.count_given);
+}
+
+/* The items of a list up to `end`, with | behind each. */
+static const char *items_of(const char *list, const char *end)
+{
+    static char joined[64];
+    struct psa_str item;
+
+    joined[0] = 0;
+    while ((item = psa_list_next(&list, end)).p) {
+        strncat(joined, item.p, item.n);
+        strcat(joined, "|");
+    }
+    return joined;
+}
+
+static void lists_are_cut_at_commas(void **state)
+{
+    const char *text = "a,bc,@d,e";
+
+    (void)state;
+    assert_string_equal(items_of(text, NULL), "a|bc|@d|e|");
+    assert_string_equal(items_of(text, strchr(text, '@')), "a|bc||");
+    assert_string_equal(items_of("a", NULL), "a|");
+    assert_string_equal(items_of("", NULL), "|");
+    assert_string_equal(items_of(text, text), "|");
+}
+
 static void help_shows_every_option(void **state)
 {
     struct psa_option_set set = { table, &config };
@@ -339,6 +376,8 @@ int main(void)
         cmocka_unit_test(company_is_checked),
         cmocka_unit_test(units_multiply),
         cmocka_unit_test(canonical_text_tells_configurations_apart),
+        cmocka_unit_test(a_default_typed_is_given),
+        cmocka_unit_test(lists_are_cut_at_commas),
         cmocka_unit_test(help_shows_every_option),
     };
 

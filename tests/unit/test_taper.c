@@ -9,6 +9,8 @@
 #include "dsp/taper.h"
 #include "golden.h"
 
+static const char *const names[] = { "boxcar", "hann", "hamming", "blackman", "blackmanharris", "flattop" };
+
 static void tapers_as_scipy(void **state)
 {
     (void)state;
@@ -18,7 +20,7 @@ static void tapers_as_scipy(void **state)
     size_t i = 0;
     for (; (item = golden_item(tapers, i)).p; i++) {
         enum psa_taper taper = (enum psa_taper)(i / 4);
-        assert_true(golden_is(item, "name", psa_taper_name(taper)));
+        assert_true(golden_is(item, "name", names[taper]));
         size_t n = golden_numbers(item, "w", want, COUNT(want));
         psa_taper_fill(taper, w, n);
         for (size_t k = 0; k < n; k++) assert_near(w[k], want[k], 4e-16);
@@ -36,13 +38,13 @@ static void tapers_as_scipy(void **state)
     golden_close(&file);
 }
 
-static void names_are_read_back(void **state)
+static void names_are_read(void **state)
 {
     (void)state;
     enum psa_taper taper;
     for (int i = PSA_TAPER_BOXCAR; i <= PSA_TAPER_FLATTOP; i++) {
         taper = PSA_TAPER_BOXCAR;
-        assert_true(psa_taper_parse(psa_taper_name((enum psa_taper)i), &taper));
+        assert_true(psa_taper_parse(names[i], &taper));
         assert_int_equal(taper, i);
     }
     taper = PSA_TAPER_FLATTOP;
@@ -74,7 +76,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tapers_as_scipy),
-        cmocka_unit_test(names_are_read_back),
+        cmocka_unit_test(names_are_read),
         cmocka_unit_test(a_taper_is_as_wide_as_its_terms),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,8 +1,8 @@
 /*
- * rolling.c - see rolling.h. What is remembered of a field is its samples in the longest window, and for each window
- * where its stacks meet (dsp/rolling.h); all else follows, so that is what a state holds.
+ * feature_rolling.c - see feature_rolling.h. What is remembered of a field is its samples in the longest window, and for
+ * each window where its stacks meet (dsp/rolling.h); all else follows, so that is what a state holds.
  */
-#include "stage/rolling.h"
+#include "stage/feature_rolling.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -116,18 +116,6 @@ static const struct psa_roll_statistic quantile = { "quantile", PSA_ROLLING_ORDE
 
 /* ---- the option ---------------------------------------------------------------------------------------------------------- */
 
-/* The next item of a comma-separated list up to `end`, cut out of *list; .p == NULL at the end. */
-static struct psa_str next_item(const char **list, const char *end)
-{
-    const char *begin = *list, *comma;
-
-    if (begin > end) return (struct psa_str){ NULL, 0 };
-    comma = begin < end ? memchr(begin, ',', (size_t)(end - begin)) : NULL;
-    if (!comma) comma = end;
-    *list = comma + 1;
-    return (struct psa_str){ begin, (size_t)(comma - begin) };
-}
-
 /* q05, q99.9: digits, and at most one point between them. */
 static bool parse_level(struct psa_str name, double *level)
 {
@@ -219,15 +207,15 @@ static int add_column(struct psa_roll_config *config, struct psa_str name, struc
 int psa_roll_take(void *config, const struct psa_option *option, const char *value, struct psa_error *error)
 {
     struct psa_roll_config *roll = (void *)((char *)config + option->offset);
-    const char *at = strchr(value, '@'), *lengths, *end = value + strlen(value);
+    const char *at = strchr(value, '@'), *lengths;
     struct psa_str length, name;
 
     if (!at) return psa_fail(error, PSA_EXIT_PERMANENT, "--rolling: '%s' has no lengths; write mean,std@10,50", value);
     lengths = at + 1;
-    while ((length = next_item(&lengths, end)).p) {
+    while ((length = psa_list_next(&lengths, NULL)).p) {
         const char *names = value;
 
-        while ((name = next_item(&names, at)).p)
+        while ((name = psa_list_next(&names, at)).p)
             if (add_column(roll, name, length, error) != 0) return -1;
     }
     return 0;
@@ -360,7 +348,9 @@ static int roll_record(struct psa_node *node, struct psa_made *made, struct roll
         ok = psa_made_take_over(made, &record->field[i]) != NULL;
     }
     for (size_t i = 0; i < slot->schema.n && ok; i++) ok = roll(node, made, slot, i) == 0;
-    if (!ok || psa_made_put(made, record) != 0) return psa_fail_memory(error, "computing rolling statistics");
+    /* No statistic's suffix ends in another's: two statistics have two names. */
+    if (!ok || psa_made_put(made, node, false, record) != 0)
+        return psa_fail_memory(error, "computing rolling statistics");
     return psa_pass(node, record, error);
 }
 

@@ -1,11 +1,11 @@
 /*
- * rolling.h - psa-features --rolling: on readings, statistics over the last samples of each key's fields.
+ * feature_rolling.h - psa-features --rolling: on readings, statistics over the last samples of each key's fields.
  *
  * The stage that has it keeps a struct psa_roll_config as the first member of its config, names psa_roll_take in the
  * row of --rolling, psa_roll_slot_type as its slot type, calls psa_roll_open once, and psa_roll_push for every record.
  */
-#ifndef PSA_STAGE_ROLLING_H
-#define PSA_STAGE_ROLLING_H
+#ifndef PSA_STAGE_FEATURE_ROLLING_H
+#define PSA_STAGE_FEATURE_ROLLING_H
 
 #include "core/chain.h"
 #include "dsp/rolling.h"

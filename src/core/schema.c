@@ -47,9 +47,9 @@ size_t psa_schema_map(const struct psa_schema *schema, const struct psa_record *
     size_t found = 0, hint = 0;
 
     for (size_t i = 0; i < schema->n; i++) {
-        struct psa_field *likely = hint < record->n_field ? &record->field[hint] : NULL; /* not NULL + 0 */
-
-        if (likely && !likely->shadowed && psa_str_is(likely->name, schema->name[i])) field[i] = likely;
+        if (hint < record->n_field && !record->field[hint].shadowed &&
+            psa_str_is(record->field[hint].name, schema->name[i]))
+            field[i] = &record->field[hint];
         else field[i] = psa_record_field(record, schema->name[i], hint);
         if (!field[i]) continue;
         hint = (size_t)(field[i] - record->field) + 1;

@@ -23,8 +23,6 @@ enum psa_taper {
 /* The taper of SciPy's name ("hann"); false, *taper as it was, when there is none. */
 bool psa_taper_parse(const char *name, enum psa_taper *taper);
 
-
-
 /* w[n], without unit, at most 1; a taper of one sample is 1. */
 void psa_taper_fill(enum psa_taper taper, double *w, size_t n);
 

@@ -103,7 +103,7 @@ bool psa_filter_make_channels(struct psa_node *node, struct psa_filter_slot *slo
     for (size_t i = 0; i < config->n_operation; i++)
         if (filter->trait[i] & PSA_MAKES_CHANNEL && !make_channel(config, slot, i)) return false;
     find_shared_names(config, slot);
-    slot->apart = calloc(slot->width, sizeof *slot->apart);
+    slot->apart = calloc(slot->width + 1, sizeof *slot->apart);
     if (!slot->apart) return false;
     for (size_t c = 0; c < slot->width; c++) slot->n_made += slot->channel[c].overwriter != PSA_NO_INDEX;
     for (size_t i = 0; i < config->n_operation; i++) {

@@ -15,7 +15,7 @@ static void check(bool good)
     if (!good) abort();
 }
 
-enum { WORDS_MAX = 12 };
+enum { WORDS_MAX = 16 };
 
 /* tests/fuzz/seeds.sh has the same list. */
 static const struct configuration {

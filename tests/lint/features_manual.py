@@ -23,8 +23,8 @@ def escape(text):
 
 def paragraph(text):
     """Escaped text in lines that roff takes for text."""
-    lines = textwrap.wrap(text, 74, break_long_words=False, break_on_hyphens=False)
-    return [("\\&" if line[0] in ".'" else "") + escape(line) for line in lines]
+    lines = textwrap.wrap(escape(text), 76, break_long_words=False, break_on_hyphens=False)
+    return [("\\&" if line[0] in ".'" else "") + line for line in lines]
 
 
 def table():

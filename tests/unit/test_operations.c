@@ -422,31 +422,6 @@ static void unsorted_windows_are_refused(void **state)
     psa_frames_free(&all);
 }
 
-/* A design that would need too much memory is refused with a sentence. */
-static void designs_have_limits(void **state)
-{
-    (void)state;
-    struct psa_error error = { 0 };
-    struct psa_operation operation;
-    static size_t many[6000];
-    for (size_t i = 0; i < COUNT(many); i++) many[i] = i;
-    static const struct use large[] = { { &psa_median_operation, "10001", false, false, false },
-                                        { &psa_detrend_operation, "linear,100000", false, false, false },
-                                        { &psa_decimate_operation, "4096,fir", false, false, false } };
-    for (size_t i = 0; i < COUNT(large); i++) {
-        open_operation(&operation, &large[i]);
-        struct psa_step step = { .operation = &operation,
-                                 .channel = many,
-                                 .n_channel = COUNT(many),
-                                 .width = COUNT(many),
-                                 .rate_hz = 100.0,
-                                 .rate_out_hz = 100.0 };
-        assert_int_equal(operation.type->design(&step, &error), -1);
-        assert_non_null(strstr(error.text, "6000 fields"));
-        assert_null(step.design);
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -456,7 +431,6 @@ int main(void)
         cmocka_unit_test(a_hostile_state_is_refused_or_harmless),
         cmocka_unit_test(changes_are_counted),
         cmocka_unit_test(an_overflow_is_counted_and_over),
-        cmocka_unit_test(designs_have_limits),
         cmocka_unit_test(short_streams_have_short_windows),
         cmocka_unit_test(unsorted_windows_are_refused),
         cmocka_unit_test(means_lose_nothing),

@@ -153,7 +153,13 @@ bool psa_analysis_begin(struct psa_analysis *analysis, const double *x, size_t n
     analysis->n = n;
     analysis->n_missing = 0;
     analysis->n_due = samples_due(&analysis->facts, n);
+    /* Sums of a missing sample are none, so the moments, which most features want, tell that all are there; but for those of
+     * one value, which look at no sums. */
+    analysis->moments = psa_moments_of(x, n);
+    analysis->has_moments = true;
+    if (isfinite(analysis->moments.mean) && analysis->moments.min != analysis->moments.max) return true;
     if (!has_missing(x, n)) return true;
+    analysis->has_moments = false;
     kept = psa_analysis_room(analysis, PSA_PRESENT, n);
     if (!kept) return false;
     analysis->n = 0;

@@ -24,7 +24,7 @@ SAMPLES = 1000000  # in each file of the table of window lengths
 LENGTHS = (1000, 10000, 100000)
 # What some features cannot be without, tried in turn; a feature that none of them satisfies is named with the reason.
 COMPANY = ([], ["--band", "10:1000"], ["--rpm", "1500"], ["--envelope", "500:5000"],
-           ["--bearing", "9,7.94,39.04,0", "--rpm", "1500"], ["--zones", "pipelines/iso20816.zones"])
+           ["--bearing", "9,7.94,39.04,0", "--rpm", "1500"], ["--zones", "pipelines/iso20816.zones,II"])
 PARAMETERS = {"q#": "q05", "autocorr_#": "autocorr_1", "entropy_#": "entropy_10"}
 
 

@@ -13,6 +13,7 @@ refused() { # option argument sentence
 @test "golden: --decimate equals scipy.signal.decimate, iir and fir, causal and zero-phase" { check decimate; }
 @test "golden: linear, previous and mean onto a grid equal numpy.interp, pandas' asof and resample" { check grids; }
 @test "a heartbeat makes what is older late, and promises no more than what waits" { check promises; }
+@test "a silent stream holds heartbeats back until --max-gap lets go of it" { check silent_streams; }
 @test "grid times are exact; equal times, long pauses and heartbeats" { check grid_edges; }
 @test "every record comes as soon as the documented delay allows" { check delays; }
 @test "golden: --median and --hampel equal pandas' rolling medians exactly, trailing and centred" { check medians; }

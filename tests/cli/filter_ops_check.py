@@ -183,6 +183,17 @@ def promises():
         check(stats()["dropped"] == {} and behind, "%r: %r" % (chain, psa.err))
 
 
+def silent_streams():
+    """A stream that fell silent holds the time of a heartbeat back, until --max-gap lets go of it."""
+    data = (readings([1, 2], [T0, T0 + 100000000], sensor_id="dead") + readings([1, 2], [T0, T0 + 9000000000], sensor_id="live") +
+            b'{"psa":{"heartbeat":%d}}\n' % (T0 + 12000000000))
+    for chain in (["--median", "5", "--centred"], ["--resample", "10,linear"]):
+        for gap, free in (([], False), (["--max-gap", "2s"], True)):
+            out = psa("psa-filter", *chain, *gap, data=data)
+            said = [r["psa"]["heartbeat"] - T0 for r in records(out) if "psa" in r]
+            check(len(said) == 1 and (said[0] == 12000000000 if free else said[0] <= 100000000), "%r %r: %r" % (chain, gap, said))
+
+
 def delays():
     """Outputs come as soon as they can: 10 intervals of the lower rate behind by polyphase, at once by decimate."""
     for option, want in ((["--resample", "50"], lambda n: max(0, (n - 1 - 20) // 2 + 1)),
@@ -271,5 +282,5 @@ def overflows():
         check(all(v is not None for v in tail), "%r: %r" % (option, tail))
 
 
-main({"polyphase": polyphase, "decimate": decimate, "grids": grids, "grid_edges": grid_edges, "promises": promises, "delays": delays,
+main({"polyphase": polyphase, "decimate": decimate, "grids": grids, "grid_edges": grid_edges, "promises": promises, "silent_streams": silent_streams, "delays": delays,
       "medians": medians, "trends": trends, "kalman": kalman, "overflows": overflows})

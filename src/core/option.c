@@ -133,16 +133,15 @@ static int check_range(const struct psa_option *option, const char *what, const 
                     option->type == PSA_OPT_DURATION ? " nanoseconds" : "");
 }
 
-/* Store the text's value in the option's variable. */
-static int store(const struct psa_option *option, void *config, const char *text, struct psa_error *error)
+int psa_option_store(const struct psa_option *option, void *config, const char *what, const char *text,
+                     struct psa_error *error)
 {
     void *variable = (char *)config + option->offset;
-    char what[64] = "--";
     int64_t integer = 0;
     double real = 0;
     int status = 0;
 
-    strncat(what, option->name, sizeof what - 3);
+    if (option->given) *(bool *)((char *)config + option->given) = true;
     switch (option->type) {
     case PSA_OPT_FLAG: *(bool *)variable = true; return 0;
     case PSA_OPT_TEXT: *(const char **)variable = text; return 0;
@@ -162,6 +161,15 @@ static int store(const struct psa_option *option, void *config, const char *text
     }
     *(int64_t *)variable = integer;
     return check_range(option, what, text, (double)integer, error);
+}
+
+/* Store the text's value in the option's variable. */
+static int store(const struct psa_option *option, void *config, const char *text, struct psa_error *error)
+{
+    char what[64] = "--";
+
+    strncat(what, option->name, sizeof what - 3);
+    return psa_option_store(option, config, what, text, error);
 }
 
 struct psa_str psa_list_next(const char **list, const char *end)
@@ -214,7 +222,10 @@ int psa_options_default(const struct psa_option_set *set, size_t n_set, struct p
 {
     for (size_t s = 0; s < n_set; s++)
         for (const struct psa_option *o = set[s].table; o && o->type != PSA_OPT_END; o++)
-            if (o->initial && store(o, set[s].config, o->initial, error) != 0) return -1;
+            if (o->initial) {
+                if (store(o, set[s].config, o->initial, error) != 0) return -1;
+                if (o->given) *(bool *)((char *)set[s].config + o->given) = false;
+            }
     return 0;
 }
 
@@ -349,7 +360,6 @@ int psa_options_parse(const struct psa_option_set *set, size_t n_set, int argc, 
         if (store(merged.option[i], merged.config[i], optarg, error) != 0) return -1;
         used[i] = true;
         given[i] = optarg;
-        if (merged.option[i]->given) *(bool *)((char *)merged.config[i] + merged.option[i]->given) = true;
         if (merged.option[i]->type == PSA_OPT_CALL) note(canonical, merged.option[i], merged.config[i], optarg);
     }
     *operand = optind;
@@ -404,7 +414,8 @@ static void explain(struct psa_buf *out, size_t used, const char *text)
     psa_buf_puts(out, "\n");
 }
 
-static void help_line(struct psa_buf *out, const struct psa_option *option)
+/* An option of a program, or of a sensor's argument: `name=METAVAR`. */
+static void help_line(struct psa_buf *out, const struct psa_option *option, bool dashes)
 {
     char letter[5] = "    ";
     struct psa_buf text = { 0 };
@@ -417,10 +428,10 @@ static void help_line(struct psa_buf *out, const struct psa_option *option)
     }
     psa_buf_puts(out, "  ");
     psa_buf_puts(out, letter);
-    psa_buf_puts(out, "--");
+    if (dashes) psa_buf_puts(out, "--");
     psa_buf_puts(out, option->name);
     if (option->metavar) {
-        psa_buf_puts(out, " ");
+        psa_buf_puts(out, dashes ? " " : "=");
         psa_buf_puts(out, option->metavar);
     }
     psa_buf_puts(&text, option->help);
@@ -432,6 +443,11 @@ static void help_line(struct psa_buf *out, const struct psa_option *option)
     psa_buf_put(&text, "", 1);
     if (!text.failed) explain(out, out->n - from + 2 > HELP_COLUMN ? HELP_COLUMN : out->n - from, text.p);
     psa_buf_free(&text);
+}
+
+void psa_options_list(const struct psa_option *table, struct psa_buf *out)
+{
+    for (; table && table->type != PSA_OPT_END; table++) help_line(out, table, false);
 }
 
 void psa_options_help(const struct psa_option_set *set, size_t n_set, const char *name, const char *usage,
@@ -451,9 +467,9 @@ void psa_options_help(const struct psa_option_set *set, size_t n_set, const char
     psa_buf_puts(out, summary);
     psa_buf_puts(out, "\n\n");
     for (size_t s = 0; s < n_set; s++) {
-        for (const struct psa_option *o = set[s].table; o && o->type != PSA_OPT_END; o++) help_line(out, o);
+        for (const struct psa_option *o = set[s].table; o && o->type != PSA_OPT_END; o++) help_line(out, o, true);
     }
-    for (const struct psa_option *o = common; o->type != PSA_OPT_END; o++) help_line(out, o);
+    for (const struct psa_option *o = common; o->type != PSA_OPT_END; o++) help_line(out, o, true);
     psa_buf_puts(out, "\nman ");
     psa_buf_puts(out, name);
     psa_buf_puts(out, " says more.\n");

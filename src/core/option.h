@@ -64,6 +64,13 @@ int psa_options_default(const struct psa_option_set *set, size_t n_set, struct p
 int psa_options_parse(const struct psa_option_set *set, size_t n_set, int argc, char **argv, int *operand, char *asked,
                       struct psa_buf *canonical, struct psa_error *error);
 
+/* Read one option's value into its variable in config; messages begin with `what`: "--rate", "mpu6050: accel". */
+int psa_option_store(const struct psa_option *option, void *config, const char *what, const char *text,
+                     struct psa_error *error);
+
+/* The lines of --help for options that stand in an argument: `name=METAVAR  what it is for (default: ...)`. */
+void psa_options_list(const struct psa_option *table, struct psa_buf *out);
+
 /* The whole --help text. `usage` is what follows the program's name. */
 void psa_options_help(const struct psa_option_set *set, size_t n_set, const char *name, const char *usage,
                       const char *summary, struct psa_buf *out);

@@ -361,6 +361,25 @@ static void help_shows_every_option(void **state)
     psa_buf_free(&out);
 }
 
+static void values_in_an_argument_go_through_the_same_parser(void **state)
+{
+    struct psa_buf out = { 0 };
+
+    (void)state;
+    config = (struct config){ 0 };
+    assert_int_equal(psa_option_store(&table[2], &config, "chip: count", "7", &error), 0);
+    assert_int_equal(config.count, 7);
+    assert_true(config.count_given);
+    assert_int_equal(psa_option_store(&table[2], &config, "chip: count", "11", &error), -1);
+    assert_string_equal(error.text, "chip: count: '11' is not within 1 to 10");
+    psa_options_list(table, &out);
+    psa_buf_put(&out, "", 1);
+    assert_non_null(strstr(out.p, "      wait=TIME "));
+    assert_non_null(strstr(out.p, "how long (default: 250ms)"));
+    assert_null(strstr(out.p, "--"));
+    psa_buf_free(&out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -379,6 +398,7 @@ int main(void)
         cmocka_unit_test(a_default_typed_is_given),
         cmocka_unit_test(lists_are_cut_at_commas),
         cmocka_unit_test(help_shows_every_option),
+        cmocka_unit_test(values_in_an_argument_go_through_the_same_parser),
     };
 
     return cmocka_run_group_tests(tests, NULL, free_canonical);

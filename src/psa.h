@@ -166,6 +166,8 @@ struct psa_stage {
 
     int (*open)(struct psa_node *node, struct psa_error *error);
     int (*push)(struct psa_node *node, struct psa_record *record, struct psa_error *error);
+    /* Optional: a record of sensor_type "status", to be accounted for like any other. Without it such records pass. */
+    int (*status)(struct psa_node *node, struct psa_record *record, struct psa_error *error);
     /* Optional: event time has reached ns; emit what that completes. The node itself hands the control line on. */
     int (*heartbeat)(struct psa_node *node, int64_t ns, struct psa_error *error);
     /* Optional, after heartbeat(): the time before which it will emit nothing any more, where records that it holds back

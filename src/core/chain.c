@@ -326,7 +326,8 @@ static int put_record(struct psa_node *node, struct psa_record *record, struct p
 {
     node->stats.in++;
     node->line++;
-    if (psa_record_is_status(record)) return psa_pass(node, record, error);
+    if (psa_record_is_status(record))
+        return node->stage->status ? node->stage->status(node, record, error) : psa_pass(node, record, error);
     return node->stage->push(node, record, error);
 }
 

@@ -4,6 +4,14 @@
 #include "core/error.h"
 #include "core/record.h"
 
+static void say_evicted(struct psa_node *node, bool evicted)
+{
+    if (!evicted) return;
+    node->stats.evicted_keys++;
+    psa_say(node, "max_keys", "more than --max-keys %lld streams; the one least recently seen was forgotten",
+            (long long)node->options.max_keys);
+}
+
 int psa_slot_find(struct psa_node *node, struct psa_record *record, unsigned kinds, struct psa_slot **slot, bool *fresh,
                   struct psa_error *error)
 {
@@ -20,16 +28,21 @@ int psa_slot_find(struct psa_node *node, struct psa_record *record, unsigned kin
                           kinds >> PSA_ARRAY & 1 ? "a number or an array of numbers" : "a number");
     *slot = psa_keyed_get(node->keyed, key, fresh, &evicted);
     if (!*slot) return psa_fail_memory(error, "opening a key");
-    if (evicted) {
-        node->stats.evicted_keys++;
-        psa_say(node, "max_keys", "more than --max-keys %lld streams; the one least recently seen was forgotten",
-                (long long)node->options.max_keys);
-    }
+    say_evicted(node, evicted);
     if (!psa_slot_late(*slot, record)) return 0;
     psa_drop(node, "late", "%s: %lld ns older than the newest record; dropped", psa_key_show(key, shown),
              (long long)psa_ns_since((*slot)->newest_ns, record->timestamp_ns));
     *slot = NULL;
     return 0;
+}
+
+struct psa_slot *psa_slot_of(struct psa_node *node, struct psa_str key)
+{
+    bool fresh, evicted;
+    struct psa_slot *slot = psa_keyed_get(node->keyed, key, &fresh, &evicted);
+
+    say_evicted(node, evicted);
+    return slot;
 }
 
 void psa_slot_extra(struct psa_node *node, struct psa_schema *schema, const struct psa_slot *slot,

@@ -38,6 +38,10 @@ static inline int64_t psa_ns_of_samples(double n, double rate_hz)
 int psa_slot_find(struct psa_node *node, struct psa_record *record, unsigned kinds, struct psa_slot **slot, bool *fresh,
                   struct psa_error *error);
 
+/* The slot of a key, made when there is none; one that had to be forgotten for it is said and counted. NULL when memory is
+ * out. */
+struct psa_slot *psa_slot_of(struct psa_node *node, struct psa_str key);
+
 /* Report a field that the key's first record lacked, once a key, and its fate: "passes untouched" or "is left out". */
 void psa_slot_extra(struct psa_node *node, struct psa_schema *schema, const struct psa_slot *slot,
                     const struct psa_field *extra, const char *fate);

@@ -30,6 +30,9 @@ def simulate(seconds=12):
             out.append(b'{"psa":{"heartbeat":%d}}\n' % (T0 + i * 1000000))
         if i % 501 == 0:
             out.append(b'{"sensor_type":"status","sensor_id":"press-01","state":"here"}\n')
+        if i % 307 == 0:
+            out.append(b'{"sensor_type":"status","sensor_id":"press-0%d","of":"accel_gyro","fields":{"up":%d},"fault":"absent",'
+                       b'"timestamp_ns":%d}\n' % (i // 307 % 3, i // 307 % 2, T0 + i * 2000000))
         if i % 733 == 0:
             out.append(b"not a record\n\n")
         if i % 211 == 203:
@@ -52,6 +55,7 @@ WINDOW = ["psa-window", "--length", "1s", "--stride", "250ms", "--max-gap", "3s"
 FEATURES = ["psa-features"]
 ECOD = ["psa-score", "--ecod", "--warmup", "20", "--contamination", "0.05"]
 ALERT = ["psa-alert", "--cooldown", "2s", "--raise", "2/3"]
+SILENCE = ["psa-alert", "--silent", "300ms", "--cooldown", "100ms", "--expect", "dht11/none,accel_gyro/press-01"]
 
 
 def words(stages):
@@ -91,6 +95,7 @@ def stages():
         "features-rolling-time": ([], ["psa-features", "--rolling", "mean,slope,min,median,q95,ewma,zscore@300ms,7", "--rolling", "max,rms@1s", "--max-samples", "25"]),
         "score-ecod": ([WINDOW, FEATURES], ECOD), "score-horizon": ([], ["psa-score", "--ecod", "--warmup", "10", "--horizon", "50"]),
         "score-model": ([WINDOW, FEATURES], score()), "alert": ([WINDOW, FEATURES, ECOD], ALERT),
+        "alert-silence": ([], SILENCE),
     }
 
 

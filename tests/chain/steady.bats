@@ -48,6 +48,8 @@ steady() {
     steady "$T/features" "$BIN/psa-score" --ecod --warmup 10 --horizon 20
     mv "$T/out" "$T/scored"
     steady "$T/scored" "$BIN/psa-alert"
+    steady "$T/readings" "$BIN/psa-alert" --silent 300ms --cooldown 200ms --expect dht11/none
+    [ "$(grep -c '"cleared"' "$T/out")" -gt 100 ]
 }
 
 @test "steady state allocates nothing in psa-filter's operations" {

@@ -43,6 +43,7 @@ static const struct configuration {
         "--median", "3" } },
     { &psa_filter_stage,
       { "psa-filter", "--decimate", "2,fir", "--resample", "70,linear", "--resample", "50,previous" } },
+    { &psa_alert_stage, { "psa-alert", "--silent", "50ms", "--cooldown", "100ms", "--expect", "c,t/d" } },
 };
 enum { CONFIGURATIONS = sizeof configurations / sizeof *configurations };
 
@@ -78,7 +79,7 @@ static bool open_node(struct psa_node *node, const struct configuration *configu
     "2020000000,"                                                                                             \
     "\"anomaly\":{\"is_anomaly\":true,\"threshold\":0.5,\"model\":\"m\",\"top\":[[\"x\",1]]}}"
 
-/* Readings of the two keys that the seeds know and of a new one, a late one, a heartbeat. */
+/* Readings of the two keys that the seeds know and of a new one, a late one, a status, a heartbeat. */
 static void work_on(struct psa_node *node)
 {
     static const char *const lines[] = {
@@ -88,15 +89,17 @@ static void work_on(struct psa_node *node)
         "{\"sensor_id\":\"a\",\"fields\":{\"x\":1,\"y\":2},\"timestamp_ns\":1}",
         "{\"sensor_id\":\"new\",\"fields\":{\"z\":[1,2,3]},\"rate_hz\":100,\"timestamp_ns\":3000000000}",
         SCORED,
+        "{\"sensor_type\":\"status\",\"sensor_id\":\"a\",\"fields\":{\"up\":0},\"timestamp_ns\":2030000000,\"fault\":"
+        "\"io\"}",
         "{\"psa\":{\"heartbeat\":4000000000}}",
     };
     struct psa_decoder *decoder = psa_decoder_new(PSA_DECODE_LIMITS);
     struct psa_sink sink = psa_node_sink(node);
 
-    for (int i = 0; i < 20; i++) {
+    for (int i = 0; i < 24; i++) {
         struct psa_decoded out = { 0 };
         struct psa_error error = { 0 };
-        enum psa_line_kind kind = psa_decode(decoder, psa_str_of(lines[i % 7]), &out);
+        enum psa_line_kind kind = psa_decode(decoder, psa_str_of(lines[i % 8]), &out);
         struct psa_item item = { kind == PSA_LINE_CONTROL ? PSA_ITEM_CONTROL : PSA_ITEM_RECORD, out.record,
                                  &out.control };
 

@@ -67,6 +67,7 @@ save_state 9 psa-filter --fill linear,4 --median 5 --centred --magnitude 'accel_
 save_state ':' psa-filter --hampel 5 --kalman velocity,1,1 --resample 40 --rate 100 --fill hold --ewma 50ms
 save_state ';' psa-filter --detrend linear,5 --kalman level,1,1 --resample 30,mean --decimate 2 --median 3
 save_state '<' psa-filter --decimate 2,fir --resample 70,linear --resample 50,previous
+save_state '=' psa-alert --silent 50ms --cooldown 100ms --expect c,t/d
 
 # ---- spool: a byte of choices, then cursor, dead letters and segments, a form feed behind each; blank CRCs are mended ----
 cursor='psa-spool-cursor 1 done=2 checkpoint=7 missing=0 damaged=1 expired=0 ########'

@@ -1,0 +1,136 @@
+/*
+ * alert.h - what the files of psa-alert share.
+ *
+ * A stream key can have three events at a time, one of each kind: its scores are anomalous, nothing comes from it, it says
+ * that it is down. alert_anomaly.c, alert_silence.c and alert_status.c hold the three state machines, alert_event.c what an
+ * alert looks like, alert.c the stage.
+ */
+#ifndef PSA_STAGE_ALERT_H
+#define PSA_STAGE_ALERT_H
+
+#include "core/record.h"
+#include "stage/slot.h"
+
+enum {
+    PSA_ALERT_HISTORY_MAX = 64, /* records that --raise looks back on */
+    PSA_ALERT_REASON_MAX = 512, /* bytes of a sentence, its NUL included */
+    PSA_ALERT_FAULT_MAX = 24    /* bytes kept of the name of a fault, its NUL included */
+};
+
+enum psa_alert_severity { PSA_ALERT_INFO, PSA_ALERT_WARNING, PSA_ALERT_CRITICAL };
+enum psa_alert_kind { PSA_ALERT_ANOMALY, PSA_ALERT_SILENCE, PSA_ALERT_STATUS };
+
+struct psa_alert_config {
+    double warning, critical;
+    int64_t cooldown_ns, clear, silent_ns, max_ahead_ns;
+    bool max_ahead_given;
+    const char *raise, *expect, *lost;
+};
+
+/* From raised to cleared. */
+struct psa_alert_event {
+    bool active;
+    int64_t since_ns;
+    int64_t last_ns;    /* of its last line, by which the cooldown counts; of a silence in elapsed time */
+    int64_t suppressed; /* what the cooldown held back since then */
+    int64_t severity;   /* the highest of the event */
+};
+
+struct psa_alert_slot {
+    struct psa_slot slot;
+    struct psa_alert_event anomaly, silence, status;
+
+    uint64_t history;                       /* the last counted records, newest in bit 0; 1: anomalous */
+    int64_t time_ns[PSA_ALERT_HISTORY_MAX]; /* of the records in history; nothing while an anomaly is active */
+    int64_t normal_run;                     /* normal records in a row */
+
+    bool known;                    /* a record has come; else it is only expected, or said that it is down */
+    int64_t seen_ns, seen_elapsed; /* event time and elapsed time when the last record came, or counting began */
+    int64_t turn;                  /* its turn in its list, which grows towards the list's end; 0: it is in none */
+    struct psa_alert_slot *before, *after;
+    struct psa_str sensor_type, sensor_model, sensor_id; /* for alerts that no record gives rise to; owned */
+
+    bool has_status;
+    int64_t status_ns; /* time of the newest status record */
+    char fault[PSA_ALERT_FAULT_MAX];
+};
+
+/* Event time, and how much of it has elapsed without the jumps; see alert_silence.c. */
+struct psa_alert_clock {
+    bool has_time, has_far;
+    int64_t now_ns, elapsed_ns;
+    int64_t far_first_ns, far_newest_ns; /* of the records far from now_ns that came since the last one near it */
+    int64_t mover; /* what stands for the only key that has come near event time so far; 0: several, or a heartbeat */
+};
+
+struct psa_alert_list {
+    struct psa_alert_slot *first, *last;
+};
+
+struct psa_alert {
+    int64_t raise_k, raise_n, max_ahead_ns;
+    enum psa_alert_severity lost;
+    struct psa_alert_clock clock;
+    struct psa_alert_list heard, silent; /* keys that are listened for: not silent, silent; longest waiting first */
+    int64_t turn;                        /* the last one given */
+    bool expecting;                      /* the keys of --expect are listened for */
+    struct psa_decoder *decoder;         /* turns the line of a silence into a record */
+    struct psa_arena arena;
+    struct psa_buf text, line, key;
+};
+
+/* ---- alert_event.c: what an alert looks like ------------------------------------------------------------------------- */
+
+extern const char *const psa_alert_severity_name[];
+
+struct psa_alert_sentence {
+    char text[PSA_ALERT_REASON_MAX];
+    size_t n;
+};
+
+/* Append to the sentence; what does not fit is left out. */
+void psa_alert_add(struct psa_alert_sentence *sentence, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* How much of a text to show: whole UTF-8 characters within `most` bytes. */
+int psa_alert_shown_of(struct psa_str text, size_t most);
+/* Drop what a cut left of a UTF-8 character at the sentence's end. */
+void psa_alert_end_whole(struct psa_alert_sentence *sentence);
+double psa_alert_seconds(int64_t now_ns, int64_t then_ns);
+
+/* What the alert says besides its event. */
+struct psa_alert_words {
+    enum psa_alert_kind kind;
+    const char *state;       /* raised, ongoing, cleared */
+    double score, threshold; /* NaN: none */
+    struct psa_str top;      /* JSON text; .p == NULL: none */
+    struct psa_alert_sentence reason;
+};
+
+/* Put the member alert of the key's event of that kind into the record, and count the event's line as written at `now`. */
+int psa_alert_put(struct psa_node *node, struct psa_alert_slot *slot, const struct psa_alert_words *words, int64_t now,
+                  struct psa_record *record, struct psa_error *error);
+struct psa_alert_event *psa_alert_event_of(struct psa_alert_slot *slot, enum psa_alert_kind kind);
+
+/* ---- alert_anomaly.c, alert_silence.c, alert_status.c ------------------------------------------------------------------ */
+
+/* A record of the key: accounts for it. */
+int psa_alert_anomaly_push(struct psa_node *node, struct psa_alert_slot *slot, struct psa_record *record,
+                           struct psa_error *error);
+
+/* A status record: accounts for it. */
+int psa_alert_status_push(struct psa_node *node, struct psa_record *record, struct psa_error *error);
+
+/* --expect has whole names, and --max-keys room for them. */
+int psa_alert_check_expected(const struct psa_node *node, struct psa_error *error);
+/* A record of the key came (slot may be NULL: something else of that key): move event time, end the key's silence, raise
+ * those of others. Accounts for nothing. */
+int psa_alert_hear(struct psa_node *node, struct psa_str key, struct psa_alert_slot *slot, struct psa_record *record,
+                   struct psa_error *error);
+int psa_alert_heartbeat(struct psa_node *node, int64_t ns, struct psa_error *error);
+/* The slot goes: take it out of its list. */
+void psa_alert_forget(struct psa_alert *alert, struct psa_alert_slot *slot);
+/* Make *place an own copy of the text. false: memory is out. */
+bool psa_alert_keep(struct psa_str *place, struct psa_str text);
+/* Slots were loaded: put them into the lists by their turns. false: they do not go together, or memory is out. */
+bool psa_alert_listen_again(struct psa_node *node);
+
+#endif

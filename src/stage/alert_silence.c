@@ -1,0 +1,428 @@
+/*
+ * alert_silence.c - keys from which nothing comes. See alert.h.
+ *
+ * Event time is the newest time among accepted records and heartbeats; elapsed time is the sum of its moves. Each key
+ * remembers the elapsed time at which it was heard last, and is silent once --silent more has elapsed. Since the times at
+ * which keys are heard never decrease, a list in that order is all it takes: whoever was heard goes to its end, and only its
+ * begin can be due. The same holds for the silent ones, whose next line is due a cooldown after their last.
+ *
+ * A clock that is wrong must not make everybody else silent:
+ *
+ *   near: at most --max-ahead from event time   moves it, if newer; all far ones are forgotten
+ *   far, ahead or behind                        moves nothing; but once --max-ahead has gone by among far ones that are
+ *                                               near to each other, with none near in between, event time jumps to them
+ *   far behind, while event time is one other   event time jumps back to it: that other was ahead of all
+ *   key's own word
+ *   a heartbeat ahead                           moves it in any case; by more than a day it jumps
+ *
+ * A jump elapses nothing: a pause of the whole stream and a clock that was set are nobody's silence.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/error.h"
+#include "core/hash.h"
+#include "core/time.h"
+#include "stage/alert.h"
+
+#define LONGEST_STEP_NS (INT64_C(86400) * PSA_NS_PER_SECOND) /* of a heartbeat; above, its clock was set */
+
+static const char key_separator = 0x1f; /* core/chain.h */
+
+/* ---- event time ---------------------------------------------------------------------------------------------------------- */
+
+static bool is_near(int64_t a, int64_t b, int64_t within)
+{
+    int64_t apart = psa_ns_since(a, b);
+
+    return apart <= within && apart >= -within;
+}
+
+static void jump(struct psa_alert_clock *clock, int64_t ns)
+{
+    clock->now_ns = ns;
+    clock->has_far = false;
+}
+
+static void advance(struct psa_alert_clock *clock, int64_t ns)
+{
+    if (ns > clock->now_ns) {
+        clock->elapsed_ns = psa_ns_add(clock->elapsed_ns, psa_ns_since(ns, clock->now_ns));
+        clock->now_ns = ns;
+    }
+    clock->has_far = false;
+}
+
+/* A record far from event time. */
+static void note_far(struct psa_alert_clock *clock, int64_t ns, int64_t max_ahead_ns)
+{
+    if (!clock->has_far || !is_near(ns, clock->far_newest_ns, max_ahead_ns)) {
+        clock->has_far = true;
+        clock->far_first_ns = clock->far_newest_ns = ns;
+        return;
+    }
+    if (ns > clock->far_newest_ns) clock->far_newest_ns = ns;
+    if (psa_ns_since(clock->far_newest_ns, clock->far_first_ns) < max_ahead_ns) return;
+    jump(clock, clock->far_newest_ns);
+    clock->mover = 0;
+}
+
+/* mover stands for the key whose record has this time. */
+static void move_by_record(struct psa_alert *alert, int64_t ns, int64_t mover)
+{
+    struct psa_alert_clock *clock = &alert->clock;
+
+    if (!clock->has_time) {
+        *clock = (struct psa_alert_clock){ .has_time = true, .now_ns = ns, .mover = mover };
+    } else if (is_near(ns, clock->now_ns, alert->max_ahead_ns)) {
+        if (mover != clock->mover) clock->mover = 0;
+        advance(clock, ns);
+    } else if (clock->mover && clock->mover != mover && ns < clock->now_ns) {
+        jump(clock, ns);
+        clock->mover = mover;
+    } else {
+        note_far(clock, ns, alert->max_ahead_ns);
+    }
+}
+
+static void move_by_heartbeat(struct psa_alert *alert, int64_t ns)
+{
+    struct psa_alert_clock *clock = &alert->clock;
+    int64_t ahead = psa_ns_since(ns, clock->now_ns);
+
+    if (!clock->has_time) *clock = (struct psa_alert_clock){ .has_time = true, .now_ns = ns };
+    else if (ahead > LONGEST_STEP_NS) jump(clock, ns);
+    else if (ahead >= -alert->max_ahead_ns) advance(clock, ns);
+    else note_far(clock, ns, alert->max_ahead_ns);
+    clock->mover = 0;
+}
+
+/* ---- lists ----------------------------------------------------------------------------------------------------------------- */
+
+static struct psa_alert_list *list_of(struct psa_alert *alert, const struct psa_alert_slot *slot)
+{
+    return slot->silence.active ? &alert->silent : &alert->heard;
+}
+
+static void append(struct psa_alert_list *list, struct psa_alert_slot *slot)
+{
+    slot->before = list->last;
+    slot->after = NULL;
+    if (list->last) list->last->after = slot;
+    else list->first = slot;
+    list->last = slot;
+}
+
+void psa_alert_forget(struct psa_alert *alert, struct psa_alert_slot *slot)
+{
+    struct psa_alert_list *list = list_of(alert, slot);
+
+    if (!slot->turn) return;
+    if (slot->before) slot->before->after = slot->after;
+    else list->first = slot->after;
+    if (slot->after) slot->after->before = slot->before;
+    else list->last = slot->before;
+    slot->turn = 0;
+}
+
+/* To the end of the list of the silent or of the others. */
+static void wait_again(struct psa_alert *alert, struct psa_alert_slot *slot, bool silent)
+{
+    psa_alert_forget(alert, slot);
+    slot->silence.active = silent;
+    slot->turn = ++alert->turn;
+    append(list_of(alert, slot), slot);
+}
+
+static void listen(struct psa_alert *alert, struct psa_alert_slot *slot)
+{
+    slot->seen_ns = alert->clock.now_ns;
+    slot->seen_elapsed = alert->clock.elapsed_ns;
+    wait_again(alert, slot, false);
+}
+
+static int by_turn(const void *a, const void *b)
+{
+    int64_t x = (*(struct psa_alert_slot *const *)a)->turn, y = (*(struct psa_alert_slot *const *)b)->turn;
+
+    return x < y ? -1 : x > y;
+}
+
+/* When the slot's waiting began, in elapsed time. */
+static int64_t waits_since(const struct psa_alert_slot *slot)
+{
+    return slot->silence.active ? slot->silence.last_ns : slot->seen_elapsed;
+}
+
+bool psa_alert_listen_again(struct psa_node *node)
+{
+    struct psa_alert *alert = node->state;
+    size_t n = 0, n_slot = psa_keyed_count(node->keyed);
+    struct psa_alert_slot **slot = calloc(n_slot + 1, sizeof(struct psa_alert_slot *));
+    bool good = slot != NULL;
+
+    for (struct psa_slot *s = NULL; good && (s = psa_keyed_next(node->keyed, s));)
+        if (((struct psa_alert_slot *)s)->turn) slot[n++] = (struct psa_alert_slot *)s;
+    if (good) qsort(slot, n, sizeof *slot, by_turn);
+    for (size_t i = 0; good && i < n; i++) {
+        struct psa_alert_list *list = list_of(alert, slot[i]);
+
+        good = slot[i]->turn <= alert->turn && (i == 0 || slot[i]->turn > slot[i - 1]->turn) &&
+               waits_since(slot[i]) <= alert->clock.elapsed_ns &&
+               (!list->last || waits_since(list->last) <= waits_since(slot[i]));
+        if (good) append(list, slot[i]);
+    }
+    for (size_t i = 0; !good && i < n; i++) slot[i]->turn = 0; /* in no list */
+    if (!good) alert->heard = alert->silent = (struct psa_alert_list){ NULL, NULL };
+    free(slot);
+    return good;
+}
+
+/* ---- writing --------------------------------------------------------------------------------------------------------------- */
+
+static void explain(const struct psa_alert_slot *slot, const char *state, double seconds,
+                    struct psa_alert_sentence *sentence)
+{
+    char shown[128], since[PSA_TIME_ISO_MAX];
+
+    psa_time_format_iso(slot->seen_ns, since);
+    psa_alert_add(sentence, "%s: ", psa_key_show(slot->slot.key, shown));
+    if (strcmp(state, "cleared") == 0)
+        psa_alert_add(sentence, "%s after %.1f s of silence", slot->known ? "records again" : "its first record",
+                      seconds);
+    else if (strcmp(state, "ongoing") == 0) psa_alert_add(sentence, "silent for %.1f s now, since %s", seconds, since);
+    else if (slot->known) psa_alert_add(sentence, "no record for %.1f s, since %s", seconds, since);
+    else psa_alert_add(sentence, "expected, but no record in the %.1f s since %s", seconds, since);
+    if (strcmp(state, "cleared") != 0 && slot->status.active)
+        psa_alert_add(sentence, "; it says itself that it is down%s%s%s", *slot->fault ? " (" : "", slot->fault,
+                      *slot->fault ? ")" : "");
+    psa_alert_end_whole(sentence);
+}
+
+/* {"a":{"b":"value"}} without the outer braces for the path a.b of --key, unless it is one that psa knows. */
+static void put_path(struct psa_buf *line, const char *path, struct psa_str value)
+{
+    const char *dot = strchr(path, '.');
+    struct psa_str root = { path, dot ? (size_t)(dot - path) : strlen(path) };
+    size_t depth = 0;
+
+    if (psa_member_identify(root) != PSA_M_OTHER) return;
+    psa_buf_comma(line);
+    while (dot) {
+        psa_buf_quote(line, (struct psa_str){ path, (size_t)(dot - path) });
+        psa_buf_puts(line, ":{");
+        depth++;
+        path = dot + 1;
+        dot = strchr(path, '.');
+    }
+    psa_buf_quote(line, psa_str_of(path));
+    psa_buf_puts(line, ":");
+    psa_buf_quote(line, value);
+    while (depth--) psa_buf_puts(line, "}");
+}
+
+static void put_known(struct psa_buf *line, const char *name, struct psa_str value)
+{
+    if (value.n) psa_buf_member_text(line, name, value);
+}
+
+/* The record of a silence: which sensor, how long, when. */
+static struct psa_record *make_record(struct psa_node *node, const struct psa_alert_slot *slot, double seconds,
+                                      struct psa_error *error)
+{
+    struct psa_alert *alert = node->state;
+    struct psa_buf *line = &alert->line;
+    struct psa_decoded decoded;
+
+    line->n = 0;
+    psa_buf_puts(line, "{");
+    put_known(line, "sensor_type", slot->sensor_type);
+    put_known(line, "sensor_model", slot->sensor_model);
+    put_known(line, "sensor_id", slot->sensor_id);
+    if (node->options.key) put_path(line, node->options.key, slot->slot.key);
+    psa_buf_name(line, "fields");
+    psa_buf_puts(line, "{");
+    psa_buf_member_number(line, "silent_s", seconds);
+    psa_buf_puts(line, "}");
+    psa_buf_member_int(line, "timestamp_ns", alert->clock.now_ns);
+    psa_buf_puts(line, "}");
+    if (line->failed) {
+        psa_fail_memory(error, "writing an alert");
+        return NULL;
+    }
+    if (psa_decode(alert->decoder, psa_buf_str(line), &decoded) == PSA_LINE_RECORD) return decoded.record;
+    psa_fail(error, PSA_EXIT_RUNTIME, "cannot make the record of a silence: %s", decoded.why);
+    return NULL;
+}
+
+/* What a silence is worth: nothing new, if the sensor says itself that it is down. */
+static enum psa_alert_severity severity_of(const struct psa_alert *alert, const struct psa_alert_slot *slot)
+{
+    return slot->status.active ? PSA_ALERT_INFO : alert->lost;
+}
+
+static int write_alert(struct psa_node *node, struct psa_alert_slot *slot, const char *state, struct psa_error *error)
+{
+    struct psa_alert *alert = node->state;
+    int64_t silent_ns = psa_ns_since(alert->clock.now_ns, slot->seen_ns);
+    int64_t counted_ns = psa_ns_since(alert->clock.elapsed_ns, slot->seen_elapsed);
+    double seconds = (double)(silent_ns > counted_ns ? silent_ns : counted_ns) / 1e9;
+    struct psa_record *record = make_record(node, slot, seconds, error);
+    struct psa_alert_words words = { .kind = PSA_ALERT_SILENCE, .state = state, .score = NAN, .threshold = NAN };
+
+    if (!record) return -1;
+    explain(slot, state, seconds, &words.reason);
+    if (psa_alert_put(node, slot, &words, alert->clock.elapsed_ns, record, error) != 0) return -1;
+    return psa_emit(node, record, error);
+}
+
+static int raise_silence(struct psa_node *node, struct psa_alert_slot *slot, struct psa_error *error)
+{
+    struct psa_alert *alert = node->state;
+
+    wait_again(alert, slot, true);
+    slot->silence.since_ns = slot->seen_ns;
+    slot->silence.severity = severity_of(alert, slot);
+    slot->silence.suppressed = 0;
+    return write_alert(node, slot, "raised", error);
+}
+
+static int go_on(struct psa_node *node, struct psa_alert_slot *slot, struct psa_error *error)
+{
+    struct psa_alert *alert = node->state;
+
+    wait_again(alert, slot, true);
+    if ((int64_t)severity_of(alert, slot) > slot->silence.severity) slot->silence.severity = severity_of(alert, slot);
+    return write_alert(node, slot, "ongoing", error);
+}
+
+/* Whoever is due now. */
+static int look_around(struct psa_node *node, struct psa_error *error)
+{
+    const struct psa_alert_config *config = node->config;
+    struct psa_alert *alert = node->state;
+    int64_t now = alert->clock.elapsed_ns, cooldown_ns = config->cooldown_ns > 0 ? config->cooldown_ns : 1;
+    struct psa_alert_slot *slot;
+
+    while ((slot = alert->heard.first) && psa_ns_since(now, slot->seen_elapsed) >= config->silent_ns)
+        if (raise_silence(node, slot, error) != 0) return -1;
+    while ((slot = alert->silent.first) && psa_ns_since(now, slot->silence.last_ns) >= cooldown_ns)
+        if (go_on(node, slot, error) != 0) return -1;
+    return 0;
+}
+
+/* ---- keys that are expected -------------------------------------------------------------------------------------------- */
+
+bool psa_alert_keep(struct psa_str *place, struct psa_str text)
+{
+    char *copy = text.n ? malloc(text.n) : NULL;
+
+    if (text.n && !copy) return false;
+    if (copy) memcpy(copy, text.p, text.n);
+    free((char *)place->p);
+    *place = (struct psa_str){ copy, text.n };
+    return true;
+}
+
+/* TYPE/ID as psa shows keys; without a slash it is an id. With --key it is the key itself. */
+static struct psa_str expected_key(const struct psa_node *node, struct psa_str name, struct psa_str *type,
+                                   struct psa_str *id)
+{
+    struct psa_alert *alert = node->state;
+    const char *slash = memchr(name.p, '/', name.n);
+    struct psa_buf *key = &alert->key;
+
+    *type = *id = (struct psa_str){ NULL, 0 };
+    if (node->options.key) return name;
+    if (slash) *type = (struct psa_str){ name.p, (size_t)(slash - name.p) };
+    *id = slash ? (struct psa_str){ slash + 1, name.n - type->n - 1 } : name;
+    key->n = 0;
+    psa_buf_put(key, type->p, type->n);
+    psa_buf_put(key, &key_separator, 1);
+    psa_buf_put(key, id->p, id->n);
+    return psa_buf_str(key);
+}
+
+int psa_alert_check_expected(const struct psa_node *node, struct psa_error *error)
+{
+    const struct psa_alert_config *config = node->config;
+    const char *list = config->expect;
+    int64_t n = 0;
+
+    if (!list) return 0;
+    if (!config->silent_ns) return psa_fail(error, PSA_EXIT_PERMANENT, "--expect means nothing with --silent 0");
+    while (list) {
+        if (!psa_list_next(&list, NULL).n)
+            return psa_fail(error, PSA_EXIT_PERMANENT, "--expect: '%s' has an empty name; give TYPE/ID,TYPE/ID",
+                            config->expect);
+        n++;
+    }
+    if (n >= node->options.max_keys) /* room for one that is not expected, or it would take its own place */
+        return psa_fail(error, PSA_EXIT_PERMANENT,
+                        "--expect names %lld streams; --max-keys must be above that, not %lld", (long long)n,
+                        (long long)node->options.max_keys);
+    return 0;
+}
+
+/* Event time is known: those that have not been heard begin to be waited for. */
+static int expect(struct psa_node *node, struct psa_error *error)
+{
+    const struct psa_alert_config *config = node->config;
+    struct psa_alert *alert = node->state;
+    const char *list = config->expect;
+
+    alert->expecting = true;
+    while (list) {
+        struct psa_str type, id, key = expected_key(node, psa_list_next(&list, NULL), &type, &id);
+        struct psa_alert_slot *slot = (struct psa_alert_slot *)psa_keyed_peek(node->keyed, key);
+
+        if (slot && slot->turn) continue;
+        if (!slot) slot = (struct psa_alert_slot *)psa_slot_of(node, key);
+        if (!slot || !psa_alert_keep(&slot->sensor_type, type) || !psa_alert_keep(&slot->sensor_id, id))
+            return psa_fail_memory(error, "opening a key");
+        listen(alert, slot);
+    }
+    return 0;
+}
+
+/* ---- hearing ------------------------------------------------------------------------------------------------------------- */
+
+/* The key's first record: what alerts of its silence will need. */
+static int make_known(struct psa_alert_slot *slot, struct psa_record *record, struct psa_error *error)
+{
+    slot->known = true;
+    if (psa_alert_keep(&slot->sensor_type, record->sensor_type) &&
+        psa_alert_keep(&slot->sensor_id, record->sensor_id) &&
+        psa_alert_keep(&slot->sensor_model, psa_record_path(record, "sensor_model")))
+        return 0;
+    return psa_fail_memory(error, "opening a key");
+}
+
+int psa_alert_hear(struct psa_node *node, struct psa_str key, struct psa_alert_slot *slot, struct psa_record *record,
+                   struct psa_error *error)
+{
+    const struct psa_alert_config *config = node->config;
+    struct psa_alert *alert = node->state;
+    int64_t mover = (int64_t)(psa_hash(PSA_HASH_START, key.p, key.n) >> 1 | 1);
+
+    if (!config->silent_ns) return 0;
+    move_by_record(alert, record->timestamp_ns, mover);
+    if (!alert->expecting && expect(node, error) != 0) return -1;
+    if (slot && slot->silence.active && write_alert(node, slot, "cleared", error) != 0) return -1;
+    if (slot) listen(alert, slot);
+    if (slot && !slot->known && make_known(slot, record, error) != 0) return -1;
+    return look_around(node, error);
+}
+
+int psa_alert_heartbeat(struct psa_node *node, int64_t ns, struct psa_error *error)
+{
+    const struct psa_alert_config *config = node->config;
+    struct psa_alert *alert = node->state;
+
+    if (!config->silent_ns) return 0;
+    move_by_heartbeat(alert, ns);
+    if (!alert->expecting && expect(node, error) != 0) return -1;
+    return look_around(node, error);
+}

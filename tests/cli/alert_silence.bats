@@ -1,0 +1,381 @@
+#!/usr/bin/env bats
+# psa-alert: silent sensors and what sensors say of themselves, as src/stage/alert_silence.c and alert_status.c state it.
+
+load helpers
+setup() { psa_setup; }
+
+# reads ID SECOND...: a scored, normal reading of t/ID at each second.
+reads() {
+    local id=$1 at
+    shift
+    for at in "$@"; do
+        printf '{"sensor_type":"t","sensor_model":"M-1","sensor_id":"%s","fields":{"anomaly_score":0.1},"timestamp_ns":%s,"anomaly":{"is_anomaly":false,"threshold":0.5}}\n' \
+            "$id" "$(ns "$at")"
+    done
+}
+ns() { awk -v s="$1" 'BEGIN { printf "%.0f", s * 1e9 }'; }
+beats() { for at in "$@"; do printf '{"psa":{"heartbeat":%s}}\n' "$(ns "$at")"; done; }
+# says ID SECOND UP [MORE MEMBERS]: a status record of t/ID.
+says() {
+    printf '{"sensor_type":"status","sensor_model":"M-1","sensor_id":"%s","fields":{"up":%s},"timestamp_ns":%s,"of":"t"%s}\n' \
+        "$1" "$3" "$(ns "$2")" "${4:+,$4}"
+}
+
+# alerts OPTION...: "second key kind state severity suppressed" of each alert for $T/in.
+alerts() {
+    keep 0 "$BIN/psa-alert" "$@" <"$T/in"
+    jq -r 'select(.alert) | "\(.timestamp_ns / 1e9) \(.sensor_id) \(.alert.kind) \(.alert.state) \(.alert.severity) \(.alert.suppressed)"' "$T/out" >"$T/alerts"
+}
+
+@test "silent for --silent by the time of another key: raised once, ongoing once a cooldown, cleared by its next record" {
+    { reads a 0 && reads b $(seq 0 45) && reads a 45.5 && reads b 46; } >"$T/in"
+    alerts --cooldown 10s
+    same "$T/alerts" <<'END'
+30 a silence raised warning 0
+40 a silence ongoing warning 0
+45.5 a silence cleared warning 0
+END
+    [ "$(jq -r .alert.reason "$T/out")" = 't/a: no record for 30.0 s, since 1970-01-01T00:00:00Z
+t/a: silent for 40.0 s now, since 1970-01-01T00:00:00Z
+t/a: records again after 45.5 s of silence' ]
+    alerts
+    same "$T/alerts" <<'END'
+30 a silence raised warning 0
+45.5 a silence cleared warning 0
+END
+}
+
+@test "one nanosecond less than --silent is no silence, and each record begins the counting anew" {
+    { reads a 0 && reads b 0 29.999999999 && reads a 30 && reads b 59.999999999; } >"$T/in"
+    alerts
+    same "$T/alerts" </dev/null
+    { cat "$T/in" && reads b 60; } >"$T/more"
+    mv "$T/more" "$T/in"
+    alerts
+    same "$T/alerts" <<<'60 a silence raised warning 0'
+}
+
+@test "heartbeats alone make time pass; --silent 0 turns it off; --silent and --lost are obeyed" {
+    { reads a 0 && beats 10 20 30 40 && reads a 41; } >"$T/in"
+    alerts
+    same "$T/alerts" <<'END'
+30 a silence raised warning 0
+41 a silence cleared warning 0
+END
+    alerts --silent 15s --lost critical --cooldown 15s
+    same "$T/alerts" <<'END'
+20 a silence raised critical 0
+40 a silence ongoing critical 0
+41 a silence cleared critical 0
+END
+    alerts --silent 0
+    same "$T/alerts" </dev/null
+    { reads a 0 && beats 3600; } >"$T/in"
+    alerts
+    same "$T/alerts" <<<'3600 a silence raised warning 0'
+}
+
+@test "a key alone, with no heartbeat, is never silent" {
+    reads a 0 40 80 1000 1001 >"$T/in"
+    alerts
+    same "$T/alerts" </dev/null
+}
+
+@test "the record of a silence: the sensor's type, model and id, how long, when; one id an event, another the next time" {
+    { reads a 0 && beats 35 && reads a 36 && beats 70; } >"$T/in"
+    keep 0 "$BIN/psa-alert" --stats <"$T/in"
+    accounts "$T/err"
+    saying '"passed":0,"emitted":3,'
+    grep -v '^{"psa":' "$T/out" >"$T/alerts"
+    sed 's/"id":"[0-9a-f]\{16\}"/"id":"ID"/' "$T/alerts" | head -n 2 >"$T/got"
+    same "$T/got" <<'END'
+{"sensor_type":"t","sensor_model":"M-1","sensor_id":"a","fields":{"silent_s":35},"timestamp_ns":35000000000,"alert":{"kind":"silence","severity":"warning","state":"raised","since_ns":0,"score":null,"threshold":null,"reason":"t/a: no record for 35.0 s, since 1970-01-01T00:00:00Z","top":[],"suppressed":0,"id":"ID"}}
+{"sensor_type":"t","sensor_model":"M-1","sensor_id":"a","fields":{"silent_s":36},"timestamp_ns":36000000000,"alert":{"kind":"silence","severity":"warning","state":"cleared","since_ns":0,"score":null,"threshold":null,"reason":"t/a: records again after 36.0 s of silence","top":[],"suppressed":0,"id":"ID"}}
+END
+    run jq -r .alert.id "$T/alerts"
+    [ "${lines[0]}" = "${lines[1]}" ]
+    [ "${lines[0]}" != "${lines[2]}" ]
+    cp "$T/out" "$T/first"
+    keep 0 "$BIN/psa-alert" <"$T/in"
+    cmp "$T/out" "$T/first"
+}
+
+@test "an alert of a silence stands before the heartbeat, or the alert of the record, that brought it to light" {
+    { reads a 0 && beats 30 && reads b 61 | sed 's/false/true/; s/0\.1/0.9/'; } >"$T/in"
+    keep 0 "$BIN/psa-alert" --max-ahead 40s --cooldown 31s <"$T/in"
+    [ "$(jq -r 'if .psa then "beat" else .alert | .kind + " " + .state end' "$T/out")" = 'silence raised
+beat
+silence ongoing
+anomaly raised' ]
+    # Two events of one key that begin at the same time have two ids.
+    { reads a 5 | sed 's/false/true/; s/0\.1/0.9/' && beats 35; } >"$T/in"
+    keep 0 "$BIN/psa-alert" <"$T/in"
+    [ "$(jq -r 'select(.alert) | .alert.since_ns' "$T/out" | uniq -c | awk '{ print $1, $2 }')" = '2 5000000000' ]
+    [ "$(jq -r 'select(.alert) | .alert.id' "$T/out" | sort -u | wc -l)" -eq 2 ]
+}
+
+@test "--expect waits for keys that never came, from the first event time" {
+    { reads a 100 110 120 129 && reads a 130 140 && reads c 141 && reads a 150; } >"$T/in"
+    alerts --expect t/b,t/a,t/c,d
+    same "$T/alerts" <<'END'
+130 b silence raised warning 0
+130 c silence raised warning 0
+130 d silence raised warning 0
+141 c silence cleared warning 0
+END
+    [ "$(jq -r .alert.reason "$T/out")" = 't/b: expected, but no record in the 30.0 s since 1970-01-01T00:01:40Z
+t/c: expected, but no record in the 30.0 s since 1970-01-01T00:01:40Z
+d: expected, but no record in the 30.0 s since 1970-01-01T00:01:40Z
+t/c: its first record after 41.0 s of silence' ]
+    [ "$(jq -c '[.sensor_type,.sensor_model,.sensor_id]' "$T/out" | head -n 1)" = '["t",null,"b"]' ]
+    beats 5 20 36 >"$T/in"
+    alerts --expect t/b
+    same "$T/alerts" <<<'36 b silence raised warning 0'
+}
+
+@test "--expect, --lost, --silent: what means nothing is refused with 2" {
+    keep 2 "$BIN/psa-alert" --expect a,,b </dev/null
+    said "psa-alert: --expect: 'a,,b' has an empty name; give TYPE/ID,TYPE/ID"
+    keep 2 "$BIN/psa-alert" --expect a --silent 0 </dev/null
+    said 'psa-alert: --expect means nothing with --silent 0'
+    keep 2 "$BIN/psa-alert" --expect a,b --max-keys 2 </dev/null
+    said 'psa-alert: --expect names 2 streams; --max-keys must be above that, not 2'
+    keep 2 "$BIN/psa-alert" --lost loud </dev/null
+    said "psa-alert: --lost: 'loud' is none of info, warning, critical"
+    keep 2 "$BIN/psa-alert" --silent -1s </dev/null
+    keep 2 "$BIN/psa-alert" --max-ahead 0 </dev/null
+}
+
+# mixed OTHER...: a at every second from 0 to 45, b at 0, and in between the lines of the file OTHER after a's second 5.
+mixed() { { reads b 0 && reads a $(seq 0 5) && cat "$1" && reads a $(seq 6 "${2-45}"); } >"$T/in"; }
+
+@test "--max-ahead: a key, or a gateway of several, whose clock is an hour ahead makes nobody silent" {
+    { reads w 3606 && reads x 3606.5; } >"$T/wrong"
+    mixed "$T/wrong" 29
+    alerts
+    same "$T/alerts" </dev/null
+    mixed "$T/wrong"
+    alerts
+    same "$T/alerts" <<'END'
+30 b silence raised warning 0
+35 w silence raised warning 0
+35 x silence raised warning 0
+END
+    reads w 66 >"$T/wrong"
+    mixed "$T/wrong" 29
+    alerts
+    same "$T/alerts" </dev/null
+    reads w 64 >"$T/wrong"
+    mixed "$T/wrong" 29
+    alerts
+    same "$T/alerts" <<'END'
+64 b silence raised warning 0
+64 a silence raised warning 0
+64 a silence cleared warning 0
+END
+    alerts --max-ahead 50s
+    same "$T/alerts" </dev/null
+}
+
+@test "a wrong clock that came first does not keep the others from being watched" {
+    { reads w 3606 && reads b 0 && reads a $(seq 0 31); } >"$T/in"
+    alerts
+    same "$T/alerts" <<'END'
+30 w silence raised warning 0
+30 b silence raised warning 0
+END
+    reads w 3606 >"$T/first"
+    keep 0 "$BIN/psa-alert" --state "$T/state" "$T/first"
+    sed 1d "$T/in" >"$T/rest"
+    mv "$T/rest" "$T/in"
+    alerts --state "$T/state"
+    [ "$(wc -l <"$T/alerts")" -eq 2 ]
+    # Once two agree, one that is far behind (a gateway that boots in 1970) is the wrong one.
+    { reads a 1000 && reads b 1000 && reads old 5 && reads a 1030; } >"$T/in"
+    alerts
+    same "$T/alerts" <<'END'
+1030 b silence raised warning 0
+1030 old silence raised warning 0
+END
+}
+
+@test "of two keys far apart the slower clock is right while both speak; alone, the other is believed after --max-ahead" {
+    { for i in $(seq 0 5); do reads a "$i" && reads w "$((3600 + i))"; done && reads w $(seq 3606 3700); } >"$T/in"
+    alerts
+    same "$T/alerts" <<<'3695 a silence raised warning 0'
+}
+
+@test "a pause of the whole stream is nobody's silence; whoever does not come back is silent after it" {
+    { for i in $(seq 0 9); do reads a "$i" && reads b "$i" && reads c "$i"; done &&
+        for i in $(seq 28800 28900); do reads a "$i" && reads b "$i.5"; done; } >"$T/in"
+    alerts
+    same "$T/alerts" <<<'28890 c silence raised warning 0'
+    [ "$(jq -r .alert.reason "$T/out")" = 't/c: no record for 28881.0 s, since 1970-01-01T00:00:09Z' ]
+}
+
+@test "slow keys: --max-ahead is at least --silent unless given" {
+    { for i in $(seq 0 300 3000); do reads a "$i" && reads b "$i"; done && reads a $(seq 3300 300 5000); } >"$T/in"
+    alerts --silent 15m
+    same "$T/alerts" <<'END'
+3900 b silence raised warning 0
+4200 b silence ongoing warning 0
+4500 b silence ongoing warning 0
+4800 b silence ongoing warning 0
+END
+    alerts --silent 15m --max-ahead 60s
+    same "$T/alerts" </dev/null
+}
+
+@test "a clock that is set: back, forward, and by a heartbeat of more than a day, is nobody's silence" {
+    { reads a $(seq 10000 10005) && reads b 10005 && beats $(seq 5000 5059); } >"$T/in"
+    alerts
+    same "$T/alerts" </dev/null
+    beats $(seq 5060 5089) >>"$T/in"
+    alerts
+    same "$T/alerts" </dev/null
+    beats 5090 >>"$T/in"
+    alerts
+    same "$T/alerts" <<'END'
+5090 a silence raised warning 0
+5090 b silence raised warning 0
+END
+    [ "$(jq 'select(.alert) | .fields.silent_s' "$T/out" | head -n 1)" = 30 ]
+    { reads a 5 && reads b 6 && beats 1710000000 && reads b 1710000001 && beats 1710000028; } >"$T/in"
+    alerts
+    same "$T/alerts" </dev/null
+    beats 1710000029.5 >>"$T/in"
+    alerts
+    same "$T/alerts" <<<'1710000029.5 a silence raised warning 0'
+}
+
+@test "a late record is dropped and is no sign of life" {
+    { reads a 10 && beats 20 && reads a 9 && beats 40 && reads a 9.5 && reads a 10; } >"$T/in"
+    alerts --stats
+    same "$T/alerts" <<'END'
+40 a silence raised warning 0
+40 a silence cleared warning 0
+END
+    saying '"dropped":{"late":2}'
+    accounts "$T/err"
+}
+
+@test "status: up 0 raises with its reason, again is suppressed, after the cooldown ongoing; up 1 clears; up 1 else is nothing" {
+    { says p 1 1 && says p 5 0 '"fault":"absent","reason":"i2c-1@0x68: no answer"' && says p 6 0 '"fault":"absent"' && says p 15 0 '"fault":"stuck"' &&
+        says p 20 1 && says p 21 1; } >"$T/in"
+    alerts --cooldown 10s --stats
+    same "$T/alerts" <<'END'
+5 p status raised warning 0
+15 p status ongoing warning 1
+20 p status cleared warning 0
+END
+    accounts "$T/err"
+    saying '"passed":3,"emitted":0,'
+    [ "$(jq -r .alert.reason "$T/out")" = 't/p: down (absent): i2c-1@0x68: no answer
+t/p: down for 10.0 s now (stuck)
+t/p: up again after 15.0 s' ]
+    [ "$(jq -r .alert.id "$T/out" | sort -u | wc -l)" -eq 1 ]
+    sed -n 2p "$T/in" | sed 's/}$//' | tr -d '\n' >"$T/want"
+    head -n 1 "$T/out" | grep -qF -- "$(cat "$T/want")"
+    says q 5 0 >"$T/in"
+    alerts --lost info
+    same "$T/alerts" <<<'5 q status raised info 0'
+}
+
+@test "status records that say nothing are noted, ones without time rejected, late ones dropped" {
+    { echo '{"sensor_type":"status","sensor_id":"p","fields":{"up":null},"timestamp_ns":1}' && echo '{"sensor_type":"status","sensor_id":"p"}' &&
+        says p 5 0 | sed 's/"timestamp_ns":[0-9]*,//' && says p 5 0 && says p 4 1 && says p 5 1; } >"$T/in"
+    alerts --stats
+    same "$T/alerts" <<'END'
+5 p status raised warning 0
+5 p status cleared warning 0
+END
+    saying '"rejected":{"no_time":1},"dropped":{"late":1},"absorbed":2,'
+    saying '"noted":{"no_up":2}'
+    accounts "$T/err"
+}
+
+@test "a sensor that said that it is down is silent too, but as information: the cause is told already" {
+    { reads a 0 && reads b 0 10 && says a 11 0 '"fault":"absent"' && reads b 20 30 40 && says a 49 1 && reads b 50 && reads a 50.5; } >"$T/in"
+    alerts --cooldown 10s
+    same "$T/alerts" <<'END'
+11 a status raised warning 0
+30 a silence raised info 0
+40 a silence ongoing info 0
+49 a status cleared warning 0
+50 a silence ongoing warning 0
+50.5 a silence cleared warning 0
+END
+    jq -r .alert.reason "$T/out" | grep -qxF 't/a: no record for 30.0 s, since 1970-01-01T00:00:00Z; it says itself that it is down (absent)'
+    # One that is up says nothing of keys that were never heard.
+    { says x 0 1 && reads b 0 10 20 30 40; } >"$T/in"
+    alerts
+    same "$T/alerts" </dev/null
+}
+
+@test "--key: the alert of a silence has that member; status records keep the sensor they mean" {
+    for i in 0 40; do
+        reads "s$i" "$i" | sed 's/}$/,"tags":{"host":"h'"$i"'"}}/'
+    done >"$T/in"
+    says s0 41 0 >>"$T/in"
+    keep 0 "$BIN/psa-alert" --key tags.host --expect h9 <"$T/in"
+    [ "$(jq -c '[.sensor_id, .tags.host, .alert.reason]' "$T/out")" = '[null,"h9","h9: expected, but no record in the 40.0 s since 1970-01-01T00:00:00Z"]
+["s0","h0","h0: no record for 40.0 s, since 1970-01-01T00:00:00Z"]
+["s0",null,"t/s0: down"]' ]
+}
+
+@test "cut at every line and resumed from --state: the same bytes, expected, silent, down and far ones included" {
+    { reads b 0 && reads a $(seq 0 5) && reads w 3600 3601 && says a 6 0 '"fault":"absent","reason":"gone"' && reads c $(seq 6 5 71) && says a 72 1 &&
+        reads a 73 && beats 100 && reads w 3700 $(seq 3701 30 3850) && reads b 3850; } >"$T/in"
+    set -- --silent 20s --cooldown 15s --expect t/x,t/a --state "$T/state"
+    keep 0 "$BIN/psa-alert" "$@" <"$T/in"
+    mv "$T/out" "$T/whole"
+    [ "$(grep -c raised "$T/whole")" -gt 5 ]
+    rm "$T/state"
+    while IFS= read -r line; do
+        keep 0 "$BIN/psa-alert" "$@" <<<"$line"
+        cat "$T/out"
+    done <"$T/in" >"$T/cut"
+    cmp "$T/whole" "$T/cut"
+    # Another --expect may come later: what is new in it is waited for from then on.
+    reads c 3851 >"$T/in"
+    keep 0 "$BIN/psa-alert" --silent 20s --cooldown 15s --expect t/y,t/a --state "$T/state" <"$T/in"
+    beats 3871 >"$T/in"
+    keep 0 "$BIN/psa-alert" --silent 20s --cooldown 15s --expect t/y,t/a --state "$T/state" <"$T/in"
+    grep -q '"sensor_id":"y".*"state":"raised"' "$T/out"
+    keep 2 "$BIN/psa-alert" --silent 21s --cooldown 15s --state "$T/state" <"$T/in"
+    saying 'the state is of another configuration'
+}
+
+@test "a state from before silences were watched is refused" {
+    echo '{"psa_state":1,"stage":"psa-alert","options":"warning=0.85","kept":["",""],"state":[]}' >"$T/state"
+    keep 2 "$BIN/psa-alert" --state "$T/state" </dev/null
+    saying 'the state is of another configuration: it was'
+}
+
+@test "a stream that --max-keys forgets is not missed" {
+    { reads a 0 && reads b 0 && reads c 1 && reads b 2 && reads c 40; } >"$T/in"
+    alerts --max-keys 2
+    same "$T/alerts" <<<'40 b silence raised warning 0'
+    saying 'more than --max-keys 2 streams'
+}
+
+@test "ten thousand keys: half fall silent and come again, in the order they were heard" {
+    awk 'function reading(i, t) { printf "{\"sensor_id\":\"%d\",\"fields\":{\"anomaly_score\":0.1},\"timestamp_ns\":%.0f,\"anomaly\":{\"is_anomaly\":false}}\n", i, t * 1e9 }
+        BEGIN { for (t = 0; t < 50; t += 10) for (i = 0; i < 10000; i++) if (t == 0 || t == 40 || i % 2 == 0) reading(i, t) }' >"$T/in"
+    alerts
+    [ "$(grep -c '^30 .* raised' "$T/alerts")" -eq 5000 ]
+    [ "$(grep -c '^40 .* cleared' "$T/alerts")" -eq 5000 ]
+    [ "$(wc -l <"$T/alerts")" -eq 10000 ]
+    grep raised "$T/alerts" | cut -d ' ' -f 2 | sort -n -c
+}
+
+@test "behind features and scores: an IMU unplugged and put in again is one silence, from its last window on" {
+    printf '%s\n' 'imu imu-01' 'pressure bmp-01' 'temperature dht-01 every=2s' 'fault dropout imu-01 at=20s for=40s' 'duration 80s' >"$T/scene"
+    "$BIN/psa-sim" --spec "$T/scene" >"$T/in"
+    chain='psa-features --length 1s --stride 250ms | psa-score --ecod | psa-alert'
+    keep 0 "$BIN/psa-run" "$chain" "$T/in"
+    [ "$(jq -r 'select(.alert.kind != "anomaly") | .sensor_id + " " + .alert.state' "$T/out")" = 'imu-01 raised
+imu-01 cleared' ]
+    keep 0 "$BIN/psa-run" "${chain/psa-alert/psa-alert --silent 41s}" "$T/in"
+    jq -s -e 'all(.[]; .alert.kind == "anomaly")' "$T/out"
+}

@@ -16,6 +16,7 @@ V ?= 0
 PREFIX ?= /usr/local
 DESTDIR ?=
 FUZZ_SECONDS ?= 60
+SUITES ?= all
 
 # ---- flags ------------------------------------------------------------------------------------------------------------
 # No -march=native and no floating-point contraction: the same input gives the same bytes on every machine.
@@ -27,6 +28,8 @@ NET_CFLAGS  := $(shell $(PKG_CONFIG) --cflags libmosquitto libssl libcrypto libc
 NET_LIBS    := $(or $(shell $(PKG_CONFIG) --libs libmosquitto libssl libcrypto libcurl 2>/dev/null),-lmosquitto -lssl -lcrypto -lcurl)
 SOUND_CFLAGS := $(shell $(PKG_CONFIG) --cflags sndfile 2>/dev/null)
 SOUND_LIBS  := $(or $(shell $(PKG_CONFIG) --libs sndfile 2>/dev/null),-lsndfile)
+# libiio is loaded when a sensor asks for it (src/sensor/bus_iio.c): only its header is needed here.
+I2C_LIBS    := $(or $(shell $(PKG_CONFIG) --libs i2c 2>/dev/null),-li2c)
 CMOCKA_LIBS := $(or $(shell $(PKG_CONFIG) --libs cmocka 2>/dev/null),-lcmocka)
 
 WARN_ALL = -Wall -Wextra -Wshadow -Wvla $(if $(filter 1,$(WERROR)),-Werror)
@@ -40,7 +43,7 @@ CXX_FLAGS = -std=c++17 $(COMMON) $(WARN_ALL) -fno-exceptions -fno-rtti -Isrc $(C
 # libstdc++ is linked in, so that no program needs libstdc++.so. Not under the sanitizers, which bring their own.
 LD_FLAGS  = -Wl,--as-needed $(if $(SANITIZE),-fsanitize=$(SANITIZE),-Wl,--gc-sections -static-libstdc++ -static-libgcc) \
 	$(LDFLAGS)
-LIBS      = $(FFTW_LIBS) $(NET_LIBS) $(SOUND_LIBS) -lm -lpthread
+LIBS      = $(FFTW_LIBS) $(NET_LIBS) $(SOUND_LIBS) $(I2C_LIBS) -ldl -lm -lpthread
 
 Q = $(if $(filter 1,$(V)),,@)
 say = $(if $(filter 1,$(V)),@:,@printf '  %-4s %s\n' $(1) $@)
@@ -60,7 +63,7 @@ MANUALS  = $(wildcard man/*.[1-8])
 PIPELINES = $(wildcard pipelines/*.sh)
 UNITFILES = $(wildcard pipelines/systemd/*.service pipelines/systemd/*.target pipelines/systemd/psa-.service.d/*.conf)
 
-.PHONY: all programs units fuzzers deps run test check-asan check-valgrind fuzz bench prove check-units lint install uninstall clean help
+.PHONY: all programs units fuzzers deps run test check-asan check-valgrind fuzz bench prove check-units check-hw lint install uninstall clean help
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -111,6 +114,24 @@ $(B)/tests/%: $(B)/obj/tests/unit/%.o $(ARCHIVES)
 	$(call say,link)
 	$(Q)mkdir -p $(@D) && $(CXX) $(LD_FLAGS) -o $@ $^ $(CMOCKA_LIBS) $(LIBS)
 
+# Chips, and worlds that put them on a bus: what the tests of sensord's I2C drivers run against. i2c_world needs umockdev;
+# hw/static/ is for the guest of `make check-hw`, which has no libraries.
+HW_CHIPS = $(patsubst tests/%.c,$(B)/obj/tests/%.o,$(wildcard tests/hw/chip*.c))
+HW_TOOLS = $(if $(shell $(PKG_CONFIG) --modversion umockdev-1.0 2>/dev/null),$(B)/hw/i2c_world)
+
+$(B)/obj/tests/hw/i2c_world.o: private C_FLAGS += $(shell $(PKG_CONFIG) --cflags umockdev-1.0 2>/dev/null)
+$(B)/hw/i2c_world: private LIBS = $(shell $(PKG_CONFIG) --libs umockdev-1.0 2>/dev/null) -lm -lpthread
+
+$(B)/hw/%: $(B)/obj/tests/hw/%.o $(HW_CHIPS)
+	$(call say,link)
+	$(Q)mkdir -p $(@D) && $(CC) $(LD_FLAGS) -o $@ $^ $(LIBS)
+
+$(B)/hw/static/%: $(B)/obj/tests/hw/%.o $(HW_CHIPS)
+	$(call say,link)
+	$(Q)mkdir -p $(@D) && $(CC) $(LD_FLAGS) -static -o $@ $^ -lm -lpthread
+
+$(B)/tests/test_hw_chips: $(HW_CHIPS)
+
 # libFuzzer targets: made by `make fuzzers` in a clang build of its own, see FUZZ_BUILD.
 $(B)/fuzz/%: $(B)/obj/tests/fuzz/%.o $(ARCHIVES)
 	$(call say,link)
@@ -139,7 +160,7 @@ run: ## build, and show the main job: a simulated press shop, from readings to a
 
 test: ## every suite; ends with one line: N passed, N failed, N skipped
 	$(Q)tests/deps.sh install build run test
-	$(Q)tests/run.sh all
+	$(Q)tests/run.sh $(SUITES)
 
 check-asan: ## the unit tests and the program tests under AddressSanitizer and UBSan
 	+$(Q)$(ASAN_BUILD) programs units
@@ -175,13 +196,21 @@ check-units: ## the systemd units in a Debian booted for it: kills, restarts, a 
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)tests/units/nspawn.sh
 
+check-hw: ## sensord in a Debian kernel (qemu) with real drivers: I2C, GPIO, IIO (installs qemu, downloads a kernel)
+	$(Q)tests/deps.sh install build
+	$(Q)tests/hw/prepare.sh
+	$(Q)$(MAKE) --no-print-directory $(BIN)/sensord test-hw
+	$(Q)tests/hw/check.sh
+
 # What `make test` builds before it runs anything; tests/run.sh calls these and reports a failed build as a failure.
-.PHONY: test-programs test-units test-asan test-fuzzers test-faulty
+.PHONY: test-programs test-units test-asan test-fuzzers test-faulty test-hw hw-tools
 test-programs: programs
 test-units: units
 test-asan: ; +$(Q)$(ASAN_BUILD) units
 test-fuzzers: ; +$(Q)$(FUZZ_BUILD) fuzzers
+test-hw: $(addprefix $(B)/hw/static/,stub_player cp2112_player gpio_player qemu_exit)
 test-faulty: ; +$(Q)$(FAULTY_BUILD) bin/build/faulty/bin/psa-spool
+hw-tools: $(HW_TOOLS)
 
 # ---- installing ---------------------------------------------------------------------------------------------------------
 
@@ -196,7 +225,8 @@ install: all ## into PREFIX (/usr/local) under DESTDIR: programs, man pages, pip
 		sed 's|/usr/local/|$(PREFIX)/|g' $$unit >$(DESTDIR)$(PREFIX)/lib/systemd/system/$${unit#pipelines/systemd/}; done
 	$(if $(wildcard pipelines/*.zones),install -m 644 $(wildcard pipelines/*.zones) $(DESTDIR)$(PREFIX)/share/psa/pipelines)
 	install -m 644 pipelines/systemd/psa.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/psa.conf
-	install -m 644 pipelines/systemd/edge.conf $(DESTDIR)$(PREFIX)/share/psa/examples
+	install -D -m 644 pipelines/systemd/psa.rules $(DESTDIR)$(PREFIX)/lib/udev/rules.d/60-psa.rules
+	install -m 644 pipelines/systemd/edge.conf pipelines/systemd/sensors.conf $(DESTDIR)$(PREFIX)/share/psa/examples
 	set -e; for page in $(MANUALS); do \
 		install -D -m 644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}; done
 
@@ -204,7 +234,7 @@ uninstall: ## remove what install put there
 	rm -f $(patsubst $(BIN)/%,$(DESTDIR)$(PREFIX)/bin/%,$(PROGRAMS))
 	rm -f $(foreach page,$(MANUALS),$(DESTDIR)$(PREFIX)/share/man/man$(subst .,,$(suffix $(page)))/$(notdir $(page)))
 	rm -rf $(DESTDIR)$(PREFIX)/share/psa $(patsubst pipelines/systemd/%,$(DESTDIR)$(PREFIX)/lib/systemd/system/%,$(UNITFILES))
-	rm -f $(DESTDIR)$(PREFIX)/lib/sysusers.d/psa.conf
+	rm -f $(DESTDIR)$(PREFIX)/lib/sysusers.d/psa.conf $(DESTDIR)$(PREFIX)/lib/udev/rules.d/60-psa.rules
 	-rmdir $(DESTDIR)$(PREFIX)/lib/systemd/system/psa-.service.d 2>/dev/null
 
 clean: ## remove bin/

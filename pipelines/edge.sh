@@ -21,6 +21,7 @@
 #
 #   pipelines/edge.sh                   the whole of it, against a broker on this machine, until Ctrl-C or the source's end
 #   pipelines/edge.sh source [FIFO]     a part, as the units in pipelines/systemd run it:  the source, into FIFO
+#   pipelines/edge.sh sensors [FIFO]    the same with sensord and the sensors of PSA_SENSORS
 #   pipelines/edge.sh readings [FIFO]   FIFO (or stdin) to the spools of records and of alerts; makes FIFO
 #   pipelines/edge.sh publish           the spool of records to the broker
 #   pipelines/edge.sh alerts            the spool of alerts to the webhook, or, without one, to stderr
@@ -47,6 +48,10 @@ if [ -e "${PSA_CONF:=}" ]; then
     # shellcheck source=/dev/null
     . "$PSA_CONF"
 fi
+: "${PSA_SENSORS:=/etc/psa/sensors.conf}"
+: "${PSA_SENSORD=--heartbeat 10s}"
+sensors="sensord --config $(printf %q "$PSA_SENSORS") $PSA_SENSORD"
+[ ! -e "$PSA_SENSORS" ] || : "${PSA_SOURCE:=$sensors}"
 : "${PSA_SOURCE:=psa-sim --start now --duration 0 --speed 1x}"
 : "${PSA_LOG=}"
 # shellcheck disable=SC2016 # within the double quotes, $state is the shell's and the single quotes are psa-run's
@@ -59,7 +64,7 @@ fi
 : "${PSA_SPOOL=--max-size 1GiB}"
 : "${PSA_MQTT=--host localhost}"
 : "${PSA_WEBHOOK=}"
-export PSA_DIR PSA_CONF PSA_SOURCE PSA_LOG PSA_STAGES PSA_ALERT PSA_CHECKPOINT PSA_SPOOL PSA_MQTT PSA_WEBHOOK
+export PSA_DIR PSA_CONF PSA_SENSORS PSA_SENSORD PSA_SOURCE PSA_LOG PSA_STAGES PSA_ALERT PSA_CHECKPOINT PSA_SPOOL PSA_MQTT PSA_WEBHOOK
 
 # Lists of options, parted by blanks.
 read -ra alert <<<"$PSA_ALERT"
@@ -81,6 +86,10 @@ run_source() { # [FIFO]. Opened both ways, so that a restart of the reader is no
     # A stop reaches every process of the unit; tee is to end when it has read everything.
     [ -z "$PSA_LOG" ] || exec 1> >(trap '' TERM INT HUP && exec tee -a -- "$PSA_LOG")
     exec bash -c "exec $PSA_SOURCE"
+}
+
+run_sensors() { # [FIFO]
+    PSA_SOURCE=$sensors run_source "$@"
 }
 
 run_readings() { # [FIFO]
@@ -195,6 +204,6 @@ await() {
 
 case ${1:-} in
 '') run_all ;;
-source | readings | publish | alerts | stages | show) "run_$1" "${@:2}" ;;
+source | sensors | readings | publish | alerts | stages | show) "run_$1" "${@:2}" ;;
 *) die "no such part: '$1'" ;;
 esac

@@ -9,6 +9,11 @@
 /* poll counts milliseconds in an int; who is woken early looks at the clock and waits again. */
 enum { WAIT_MAX_MS = 60000 };
 
+/* Who is put aside by the scheduler between two clocks reads them again. */
+enum { OFFSET_TRIES = 5 };
+/* Less than this is the error of an earlier look, not a step. */
+enum { OFFSET_SLACK_NS = 1000 };
+
 static int64_t read_clock(clockid_t clock)
 {
     struct timespec now = { 0, 0 };
@@ -25,6 +30,24 @@ int64_t psa_clock_ns(void)
 int64_t psa_clock_wall_ns(void)
 {
     return read_clock(CLOCK_REALTIME);
+}
+
+int64_t psa_clock_offset_ns(_Atomic int64_t *offset_ns)
+{
+    const int64_t known_ns = *offset_ns;
+    int64_t best_ns = known_ns, narrowest_ns = INT64_MAX;
+
+    for (int i = 0; i < OFFSET_TRIES; i++) {
+        const int64_t before_ns = psa_clock_ns(), wall_ns = psa_clock_wall_ns(), after_ns = psa_clock_ns();
+        /* The wall clock was read at a moment between the two. */
+        if (known_ns >= wall_ns - after_ns - OFFSET_SLACK_NS && known_ns <= wall_ns - before_ns + OFFSET_SLACK_NS)
+            return known_ns;
+        if (after_ns - before_ns >= narrowest_ns) continue;
+        narrowest_ns = after_ns - before_ns;
+        best_ns = wall_ns - before_ns - narrowest_ns / 2;
+    }
+    *offset_ns = best_ns;
+    return best_ns;
 }
 
 bool psa_clock_is_synced(void)

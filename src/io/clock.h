@@ -10,6 +10,13 @@ int64_t psa_clock_ns(void);
 /* Nanoseconds since 1970 by the wall clock. */
 int64_t psa_clock_wall_ns(void);
 
+/*
+ * The wall clock minus the monotonic one, kept in *offset_ns (begin with INT64_MIN), which threads may share. It stays what it
+ * was as long as the clocks agree with it, within the time that it takes to read them: so timestamps made with it have no
+ * jitter of their own, and a step of the wall clock counts from the next call on.
+ */
+int64_t psa_clock_offset_ns(_Atomic int64_t *offset_ns);
+
 /* Does the kernel call the wall clock synchronised, adjtimex(2)? */
 bool psa_clock_is_synced(void);
 

@@ -17,17 +17,26 @@
 
 /* ---- the command line -------------------------------------------------------------------------------------------- */
 
-int psa_source_options(const struct psa_source_program *program, int argc, char **argv, int *operand)
+int psa_source_parse(const struct psa_source_program *program, int argc, char **argv, int *operand, char *asked)
 {
     const struct psa_option_set set = { program->options, program->config };
     struct psa_error error = { 0 };
-    char asked = 0;
 
-    if (psa_options_parse(&set, 1, argc, argv, operand, &asked, NULL, &error) != 0) {
+    *asked = 0;
+    if (psa_options_parse(&set, 1, argc, argv, operand, asked, NULL, &error) != 0) {
         psa_report_error(program->name, &error);
         return error.status;
     }
-    return asked != 0 ? psa_print_help(asked, &set, 1, program->name, program->usage, program->summary) : PSA_SOURCE_GO;
+    return *asked == 'h' || *asked == 'V'
+               ? psa_print_help(*asked, &set, 1, program->name, program->usage, program->summary)
+               : PSA_SOURCE_GO;
+}
+
+int psa_source_options(const struct psa_source_program *program, int argc, char **argv, int *operand)
+{
+    char asked;
+
+    return psa_source_parse(program, argc, argv, operand, &asked);
 }
 
 int psa_source_end(const char *name, struct psa_writer *out, int status, struct psa_error *error)

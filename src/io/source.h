@@ -21,6 +21,9 @@ struct psa_source_program {
 /* Parse the command line; --help and --version are answered. PSA_SOURCE_GO, or the exit status: all is done. */
 int psa_source_options(const struct psa_source_program *program, int argc, char **argv, int *operand);
 
+/* The same where the table has questions of its own (PSA_OPT_ASK): *asked is what was asked, or 0. */
+int psa_source_parse(const struct psa_source_program *program, int argc, char **argv, int *operand, char *asked);
+
 /* Close the output, print *error if status is not 0 or the close failed, and return the exit status. Where stdout's
  * reader has gone it does not return: the program ends as by SIGPIPE. */
 int psa_source_end(const char *name, struct psa_writer *out, int status, struct psa_error *error);

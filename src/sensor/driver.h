@@ -103,11 +103,12 @@ struct psa_sensor {
     int64_t period_ns;      /* rounded; 0: read() waits for events itself */
     double period_exact_ns; /* deadlines are multiples of this */
     double rate_hz;         /* of the readings, for the queue's size; 0: as they come */
-    bool own_seq; /* readings do not come one a period (a FIFO is drained): seq advances by emit() and lost() alone, and a
+    bool
+        own_seq; /* readings do not come one a period (a FIFO is drained): seq advances by emit() and lost() alone, and a
                      * missed deadline or a failed read loses none by itself */
-    double bits_per_s;      /* on the bus */
-    double bus_hz;          /* what the argument says of the bus's clock; 0: nothing */
-    const char *uri;        /* iio: where libiio finds the device; NULL: this machine */
+    double bits_per_s; /* on the bus */
+    double bus_hz;     /* what the argument says of the bus's clock; 0: nothing */
+    const char *uri;   /* iio: where libiio finds the device; NULL: this machine */
 
     /* by start() and read(), for the next emit */
     double measured_hz; /* the rate_hz member of readings; 0: none */

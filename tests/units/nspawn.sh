@@ -23,7 +23,7 @@ cache=${PSA_UNITS_CACHE:-$PWD/bin/build/units}
 PSA_BIN=$(realpath -m "${PSA_BIN:-bin}")
 python=python3
 [ ! -x /usr/bin/python3 ] || python=/usr/bin/python3
-packages=systemd,systemd-sysv,dbus,procps,jq,libmosquitto1,libcurl4,libfftw3-double3,libsndfile1,mosquitto
+packages=systemd,systemd-sysv,dbus,procps,jq,libmosquitto1,libcurl4,libfftw3-double3,libsndfile1,libi2c0,mosquitto
 
 skip() {
     echo "1..0 # skip $*"
@@ -41,6 +41,7 @@ mkdir -p "$cache"
 work=$(mktemp -d "$cache/run.XXXXXX")
 root=$work/root
 machine='' keeper='' recorders=() tests=0 failed=0
+source=psa-source # or psa-sensord, once there is a list of sensors
 trap 'finish' EXIT
 trap 'exit 1' INT TERM
 
@@ -124,7 +125,7 @@ END
         mosquitto_passwd -b "$root/etc/mosquitto/passwords" recorder recorder 2>/dev/null &&
         chmod 644 "$root/etc/mosquitto/passwords"
     local unit
-    for unit in readings publish alerts; do # shorter than the test, so that a watchdog that is not fed is found
+    for unit in sensord readings publish alerts; do # shorter than the test, so that a watchdog that is not fed is found
         install -D -m 644 /dev/stdin "$root/etc/systemd/system/psa-$unit.service.d/watchdog.conf" <<<$'[Service]\nWatchdogSec=4'
     done
     systemctl --quiet --root="$root" mask apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer console-getty.service
@@ -243,7 +244,7 @@ another() { # UNIT PATTERN OLD: is there one, and not the old one?
 property() { inside systemctl show --property="$2" --value "$1"; }
 
 all_active() {
-    inside systemctl is-active psa-source psa-readings psa-publish psa-alerts && inside systemctl is-active psa-edge.target
+    inside systemctl is-active "$source" psa-readings psa-publish psa-alerts && inside systemctl is-active psa-edge.target
 }
 
 diagnose() {
@@ -269,13 +270,25 @@ kill_one() { # UNIT PATTERN
 
 bites() { inside journalctl --quiet --no-pager --unit='psa-*' --grep='Watchdog timeout' --output=cat | wc -l; }
 
-hang() { # the watchdog's work, and only now
+hang() { # UNIT PATTERN BITES: the watchdog's work, and only now
     local pid
-    pid=$(property psa-readings MainPID)
-    [ "$(bites)" = 0 ] || diagnose || return
+    pid=$(property "$1" MainPID)
+    [ "$(bites)" = "$3" ] || diagnose || return
     mark
     inside kill -STOP "$pid"
-    { within 40 another psa-readings 'psa-spool .*checkpoint' "$pid" && within 40 flows; } || diagnose
+    { within 40 another "$1" "$2" "$pid" && within 40 flows; } || diagnose
+}
+
+sensors_take_over() { # a list of sensors is there: no more psa-sim, from one start to the next
+    printf '%s\n' 'sim:imu?id=imu-01&rate=25Hz' 'sim:bmp180?id=pump-01&unplug=5s,3s' >"$root/etc/psa/sensors.conf"
+    source=psa-sensord
+    inside systemctl stop psa-edge.target
+    inside systemctl start psa-edge.target
+    { within 20 all_active && mark && within 40 flows && has_stopped psa-source; } || diagnose
+}
+
+came_back() { # the sensor whose wire was loose, as a person is told of it
+    within 40 grep -q '"kind":"status".*"state":"cleared".*' "$work/alerts" || diagnose
 }
 
 broker_away() {
@@ -314,7 +327,7 @@ stop_and_start() {
 stop() {
     local unit
     inside systemctl stop psa-edge.target
-    for unit in source readings publish alerts; do within 40 has_stopped "psa-$unit" || diagnose || return; done
+    for unit in "$source" psa-readings psa-publish psa-alerts; do within 40 has_stopped "$unit" || diagnose || return; done
 }
 has_stopped() { [ "$(property "$1" ActiveState) $(property "$1" Result)" = 'inactive success' ]; }
 
@@ -342,13 +355,13 @@ back() {
 }
 
 drain() { # the source stops; everything flows off
-    inside systemctl stop psa-source
+    inside systemctl stop "$source"
     { within 60 backlog_is readings 0 && within 60 backlog_is records 0 && within 60 backlog_is alerts 0; } || diagnose || return
     stop || return
     inside chmod -R a+rX /var/lib/psa
 }
 
-bitten_once() { [ "$(bites)" = 1 ] || diagnose; }
+bitten_twice() { [ "$(bites)" = 2 ] || diagnose; }
 
 wrong_settings() { # exit status 2: not restarted
     inside sh -c 'mkdir -p /run/systemd/system/psa-publish.service.d &&
@@ -387,7 +400,7 @@ whole() { # nothing damaged, missing or dead
 }
 
 verify() { # its status is 0 for what it only warns of
-    inside systemd-analyze verify --man=no psa-edge.target psa-source.service psa-readings.service psa-publish.service \
+    inside systemd-analyze verify --man=no psa-edge.target psa-source.service psa-sensord.service psa-readings.service psa-publish.service \
         psa-alerts.service && [ ! -s "$work/output" ]
 }
 
@@ -413,7 +426,7 @@ touch "$work/records" "$work/alerts"
 check 'the machine boots' power_on
 [ "$failed" = 0 ] || bail_out 'the machine does not boot' "$work/console.log"
 check 'systemd-analyze verify has nothing to say' verify
-for unit in source readings publish alerts; do
+for unit in source sensord readings publish alerts; do
     check "psa-$unit: exposure at most 2.0 (systemd-analyze security)" exposed_below "$unit" 2.0
 done
 record_broker
@@ -433,15 +446,19 @@ check 'kill -9 psa-spool drain: records' kill_one psa-publish 'psa-spool drain'
 check 'kill -9 psa-mqtt-pub' kill_one psa-publish ' psa-mqtt-pub'
 check 'kill -9 psa-spool drain: alerts' kill_one psa-alerts 'psa-spool drain'
 check 'kill -9 psa-webhook' kill_one psa-alerts ' psa-webhook'
-check 'a psa-spool that hangs is found by the watchdog' hang
+check 'a psa-spool that hangs is found by the watchdog' hang psa-readings 'psa-spool .*checkpoint' 0
 check 'broker stopped, spool grows, broker back, spool drains' broker_away
 check 'webhook stopped and started' webhook_away
 for unit in source readings publish alerts; do check "systemctl restart psa-$unit" restart "psa-$unit"; done
 check 'the target stops and starts' stop_and_start
 check 'reboot' reboot
+check 'with a list of sensors, sensord is the source' sensors_take_over
+check 'a sensor unplugged and plugged in is told as a status alert' came_back
+check 'kill -9 sensord' kill_one psa-sensord 'sensord --config'
+check 'a sensord that hangs is found by the watchdog' hang psa-sensord 'sensord --config' 1
 check 'all processes of the machine killed at once' kill_all
 check 'the source stops, everything flows off, all stop' drain
-check 'the watchdog has bitten no other time' bitten_once
+check 'the watchdog has bitten no other time' bitten_twice
 check 'wrong settings end a service for good' wrong_settings
 power_off
 
@@ -450,7 +467,7 @@ check 'every record taken has arrived at the broker' "$python" "$here/oracle.py"
 check 'every alert has arrived at the webhook' "$python" "$here/oracle.py" alerts "$work/alerts.expected" "$work/alerts"
 for spool in readings records alerts; do check "the spool of $spool is whole and empty" whole "$spool"; done
 {
-    for unit in source readings publish alerts; do echo "psa-$unit: exposure ${exposures[$unit]}"; done
+    for unit in source sensord readings publish alerts; do echo "psa-$unit: exposure ${exposures[$unit]}"; done
     echo "readings: $(wc -l <"$root/var/lib/psa/source.ndjson") written by the source, $(wc -l <"$work/taken") taken, $(untaken) never taken"
     "$python" "$here/oracle.py" records "$work/records.expected" "$work/records"
     "$python" "$here/oracle.py" alerts "$work/alerts.expected" "$work/alerts"

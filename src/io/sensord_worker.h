@@ -1,0 +1,90 @@
+/*
+ * sensord_worker.h - a thread for each sensor: opens its bus, starts it, reads it at its deadlines, and starts again with
+ * growing pauses after a fault, while the others go on. A thread, since an ioctl on a bus that hangs blocks for seconds.
+ *
+ * Deadlines are multiples of the period from the sensor's first start on, for ever: neither a late wake nor a slow read nor a
+ * time of being down moves the ones that follow. seq counts them (or, of a driver with a numbering of its own, the readings
+ * it gave or lost), so whatever is missing in the output is missing in seq too.
+ */
+#ifndef PSA_IO_SENSORD_WORKER_H
+#define PSA_IO_SENSORD_WORKER_H
+
+#include <pthread.h>
+
+#include "core/backoff.h"
+#include "io/sensord_hub.h"
+#include "io/sensord_lateness.h"
+#include "io/sensord_record.h"
+#include "sensor/driver.h"
+
+struct psa_worker_options {
+    int64_t retry_max_ns;
+    bool strict;
+};
+
+/* What others may know of a worker; guarded by hub->lock. */
+struct psa_worker_view {
+    bool tried;       /* once, with whatever result */
+    bool up, down;    /* neither: it was not read yet */
+    bool hung;        /* down, since a call does not come back */
+    bool running;     /* between a start and the next stop: readings may come */
+    bool done;        /* the thread has nothing left to do */
+    bool status_lost; /* its last status record was dropped from the queue */
+    enum psa_fault_kind fault;
+    char reason[sizeof(((struct psa_fault *)0)->text)];
+    int64_t since_ns;      /* it is up or down since */
+    int64_t busy_since_ns; /* in a call of the driver since; 0: in none */
+    int64_t promise_ns;    /* running: no reading older than this will come */
+    struct psa_note missed, lost;
+    char lost_why[120];
+
+    /* statistics */
+    uint64_t readings, n_missed, failed, n_lost, absent, downs, dropped;
+    struct psa_lateness lateness;
+};
+
+struct psa_worker {
+    /* set before the start */
+    struct psa_sensor *sensor;
+    struct psa_hub *hub;
+    const struct psa_worker_options *options;
+    uint16_t index;
+    pthread_mutex_t *hold; /* shared by the sensors on one chip; NULL: it is alone there */
+
+    /* the thread's own */
+    pthread_t thread;
+    struct psa_record_form form;
+    struct psa_buf line;
+    struct psa_backoff backoff;
+    double *block; /* [n_field][common.block]: readings gathered for a record */
+    size_t n_block, block_fields;
+    int64_t block_ns; /* of its first */
+    uint64_t block_seq;
+    bool begun; /* started once: the deadlines are fixed */
+    int64_t origin_ns, stopped_ns;
+    uint64_t due;   /* number of the next deadline */
+    uint64_t seq;   /* of the next reading */
+    uint64_t given; /* readings given or lost in this read() */
+    int64_t failed_in_a_row;
+    _Atomic bool is_up; /* the same as view.up, to be looked at without the lock */
+
+    struct psa_worker_view view;
+};
+
+/* The functions that drivers reach the world by. */
+extern const struct psa_world psa_worker_world;
+
+/* Start the thread. -1 with *error set. */
+int psa_worker_start(struct psa_worker *worker, struct psa_error *error);
+/* Release what the worker owns; its thread has ended or never began. */
+void psa_worker_free(struct psa_worker *worker);
+
+/* For the main thread, once a second or so: has a call of the driver not come back for too long? Then the sensor is down, and
+ * that is said in the worker's stead. *wake_ns is lowered to when to look again. */
+void psa_worker_watch(struct psa_worker *worker, int64_t now_ns, int64_t *wake_ns);
+/* Say what is due of missed deadlines and lost readings; all of it at_once at the end. */
+void psa_worker_say_notes(struct psa_worker *worker, bool at_once);
+/* Write the sensor's present state anew, the lock being held. */
+void psa_worker_push_status(struct psa_worker *worker);
+
+#endif

@@ -1,0 +1,295 @@
+"""sensord_check.py - what sensord.bats asks of sensord that takes a program: readers that stop reading, a service manager's
+socket, a clock that is set. Nothing here sleeps to wait for something: it reads until it has come."""
+import atexit
+import fcntl
+import json
+import os
+import re
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+from psatest import BIN, check, fail, main
+
+SENSORD = os.path.join(BIN, "sensord")
+T = os.environ.get("T", "/tmp")
+WORLD = os.path.join(T, "world")
+PATIENCE_S = 20
+
+
+class Sensord:
+    """One that runs, its stdout in a pipe that holds only a page."""
+
+    def __init__(self, *argv, env=None):
+        read, write = os.pipe()
+        fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 4096)
+        self.out = os.fdopen(read, "rb", buffering=0)
+        self.child = subprocess.Popen([SENSORD, *argv], stdout=write, stderr=subprocess.PIPE, env={**os.environ, **(env or {})})
+        atexit.register(self.child.kill)
+        os.close(write)
+        os.set_blocking(self.child.stderr.fileno(), False)
+        self.said, self.rest, self.seen = "", b"", []
+
+    def take(self, wait_s):
+        """Read what is there."""
+        ready, _, _ = select.select([self.out], [], [], wait_s)
+        data = self.out.read(65536) if ready else b""
+        *lines, self.rest = (self.rest + data).split(b"\n")
+        self.seen += [json.loads(line) for line in lines]
+        return data
+
+    def until(self, what, description):
+        """Read until what(record) is true of one; the record."""
+        end = time.monotonic() + PATIENCE_S
+        at = 0
+        while time.monotonic() < end:
+            for record in self.seen[at:]:
+                if what(record):
+                    return record
+            at = len(self.seen)
+            if self.take(0.2) == b"" and self.child.poll() is not None:
+                break
+        self.child.kill()
+        fail("no %s came; said: %s" % (description, self.err()))
+
+    def err(self):
+        self.said += (self.child.stderr.read() or b"").decode()
+        return self.said
+
+    def until_said(self, text, times=1):
+        """Wait for a message without reading stdout."""
+        end = time.monotonic() + PATIENCE_S
+        while self.err().count(text) < times:
+            if time.monotonic() > end:
+                self.child.kill()
+                fail("never said '%s' but: %s" % (text, self.said))
+            select.select([self.child.stderr], [], [], 0.2)
+
+    def end(self, status=0, number=signal.SIGTERM):
+        """Stop it, read all, and check the exit status."""
+        if number:
+            self.child.send_signal(number)
+        while self.take(PATIENCE_S):
+            pass
+        check(self.rest == b"", "half a line at the end: %r" % self.rest)
+        check(self.child.wait(PATIENCE_S) == status, "exit status %d, not %d: %s" % (self.child.returncode, status, self.err()))
+        os.set_blocking(self.child.stderr.fileno(), True)
+        self.err()
+
+
+def readings(records, name):
+    return [r for r in records if r.get("sensor_id") == name and r["sensor_type"] != "status"]
+
+
+def states(records, name):
+    return [r["fields"]["up"] for r in records if r.get("sensor_type") == "status" and r["sensor_id"] == name]
+
+
+def total_of(text):
+    """The last line of statistics."""
+    return json.loads([line for line in text.splitlines() if line.startswith('{"psa_stats"')][-1])
+
+
+def stats_of(text, name):
+    return next(s for s in total_of(text)["sensors"] if s["sensor_id"] == name)
+
+
+def missing(rows):
+    """Readings that seq says were between those that came."""
+    return sum(b["seq"] - a["seq"] - 1 for a, b in zip(rows, rows[1:])) + rows[0]["seq"]
+
+
+def grid():
+    """Readings stand at multiples of the period from the first on: however late one is, none is a period late, and lateness
+    does not add up. A read that takes 20 periods costs the deadlines that pass meanwhile, counted and said."""
+    run = subprocess.run([SENSORD, "sim:imu?rate=200Hz&id=a&hang=300ms,100ms", "-n", "250", "--stats"], capture_output=True, check=True)
+    said = run.stderr.decode()
+    rows = readings([json.loads(line) for line in run.stdout.splitlines()], "a")
+    check(len(rows) == 250, "%d readings" % len(rows))
+    off_ms = [((r["timestamp_ns"] - rows[0]["timestamp_ns"]) / 1e6 - 5 * r["seq"]) for r in rows]
+    check(min(off_ms) > -5, "a reading %.3f ms early" % min(off_ms))
+    check(sorted(off_ms)[125] < 5, "half of the readings are more than %.3f ms late" % sorted(off_ms)[125])
+    stats = stats_of(said, "a")
+    check(stats["failed"] == 1 and stats["missed"] >= 15, "%s" % stats)
+    check(missing(rows) == stats["missed"] + 1, "%d missing in seq, but %s" % (missing(rows), stats))
+    check(re.search(r"^sensord: a: \d+ deadlines? missed, the worst by ", said, re.M), said)
+
+
+def away():
+    """What was due while a sensor was down is missing in seq: of a polled one by its deadlines, of one with a FIFO by its
+    rate, however often it was tried meanwhile."""
+    run = subprocess.run([SENSORD, "--retry-max", "60ms", "--duration", "1500ms", "--stats", "sim:imu?rate=100Hz&id=a&unplug=300ms,600ms",
+                          "sim:vibration?rate=1kHz&id=b&block=20&unplug=300ms,600ms&failures=1"], capture_output=True, check=True)
+    records = [json.loads(line) for line in run.stdout.splitlines()]
+    for name, rate_hz in (("a", 100), ("b", 1000)):
+        check(states(records, name) == [1, 0, 1], "states of %s: %s" % (name, states(records, name)))
+        rows = readings(records, name)
+        before, after = next((x, y) for x, y in zip(rows, rows[1:]) if y["timestamp_ns"] - x["timestamp_ns"] > 5e8)
+        due = (after["timestamp_ns"] - before["timestamp_ns"]) / 1e9 * rate_hz
+        check(abs(after["seq"] - before["seq"] - due) <= 0.06 * rate_hz + 20, "%s: seq says %d, time %.1f" % (name, after["seq"] - before["seq"], due))
+        absent = stats_of(run.stderr.decode(), name)["absent"]
+        check(absent > 0.45 * rate_hz, "%s: %d absent" % (name, absent))
+
+
+def promise():
+    """No record is older than a heartbeat before it; batches, blocks and a sensor that comes and goes included."""
+    run = subprocess.run([SENSORD, "--heartbeat", "20ms", "--retry-max", "100ms", "--duration", "1500ms", "sim:imu?rate=500Hz&id=a",
+                          "sim:imu?rate=100Hz&id=b&block=25", "sim:vibration?id=c&block=1024&unplug=600ms,150ms&failures=1",
+                          "sim:bmp180?every=70ms&id=d&unplug=300ms,200ms&unplug=900ms,100ms&failures=1"], capture_output=True, check=True)
+    seen, beats, kinds = 0, 0, set()
+    for line in run.stdout.splitlines():
+        record = json.loads(line)
+        if "psa" in record:
+            check(record["psa"]["heartbeat"] > seen, "a heartbeat goes back")
+            seen = record["psa"]["heartbeat"]
+            beats += 1
+        else:
+            check(record["timestamp_ns"] >= seen, "older than the heartbeat before it: %s" % line)
+            kinds.add(record["sensor_id"])
+    check(beats > 10 and kinds == {"a", "b", "c", "d"}, "%d heartbeats, %s" % (beats, kinds))
+    check(b'"fields":{"up":0}' in run.stdout, "nobody went down")
+    check("lost" not in run.stderr.decode(), run.stderr.decode())
+
+
+def slow_reader():
+    """The reader stops for a while: the oldest readings go, as many as seq and statistics say, and a state that was dropped
+    is told anew."""
+    run = Sensord("--queue", "200ms", "--retry-max", "50ms", "--stats", "sim:imu?rate=1kHz&id=a", "sim:imu?rate=100Hz&id=b&unplug=500ms")
+    run.until(lambda r: r.get("sensor_id") == "b" and r["sensor_type"] != "status", "reading")
+    run.until_said("b: down")
+    at_down = asked = dropped = 0
+    while asked < 2 or dropped < at_down + 1000: # what was in the queue when b went down is gone since long
+        asked += 1
+        run.child.send_signal(signal.SIGUSR1)
+        run.until_said('"psa_stats"', asked)
+        dropped = stats_of(run.said, "a")["dropped"]
+        at_down = at_down or dropped
+    run.until_said("the reader is too slow")
+    while states(run.seen, "b") == [1]: # what is in the pipe, and then the state anew
+        run.until(lambda r: r.get("sensor_type") == "status" and r["fields"]["up"] == 0, "status record")
+    run.until_said("the reader keeps up again")
+    run.end()
+    rows = readings(run.seen, "a")
+    stats = stats_of(run.said, "a")
+    check(stats["dropped"] > 100, "%d dropped" % stats["dropped"])
+    check(missing(rows) == stats["dropped"] + stats["missed"], "%d missing, but %s" % (missing(rows), stats))
+    check(len(rows) == stats["readings"] - stats["dropped"], "%d came of %s" % (len(rows), stats))
+    check(states(run.seen, "b") == [1, 0], "states %s" % states(run.seen, "b"))
+    total = total_of(run.said)
+    check(total["in"] == total["passed"] + total["dropped"]["queue"], "the account is not even: %s" % total)
+
+
+def stuck_reader():
+    """A reader that never reads: one signal waits for it as long as readings are kept, a second one does not."""
+    run = Sensord("--queue", "1h", "sim:imu?rate=1kHz")
+    run.until(lambda r: r["sensor_type"] == "accel_gyro", "reading")
+    run.child.send_signal(signal.SIGUSR1)
+    run.until_said('"psa_stats"') # the loop turns
+    time.sleep(0.1) # lets the pipe fill; whether it has or not, what follows must hold
+    run.child.send_signal(signal.SIGTERM)
+    run.until_said("", 0)
+    with_stop = time.monotonic()
+    while run.child.poll() is None and time.monotonic() < with_stop + PATIENCE_S:
+        run.child.send_signal(signal.SIGINT)
+        time.sleep(0.05)
+    check(run.child.poll() == 1, "exit status %s" % run.child.poll())
+    check("the reader does not read" in run.err(), run.said)
+
+
+def clock():
+    """Readings say that the clock is not synchronised until it is; a step is a record, said, and moves the timestamps."""
+    os.makedirs(WORLD, exist_ok=True)
+    run = Sensord("sim:imu?rate=50Hz&id=a", env={"LD_PRELOAD": os.environ["WORLD_SO"], "SENSORD_WORLD": WORLD})
+    first = run.until(lambda r: r["sensor_type"] == "accel_gyro", "reading")
+    check(first["clock"] == "unsynced", "not unsynced: %s" % first)
+    open(os.path.join(WORLD, "synced"), "w").close()
+    synced = run.until(lambda r: r["sensor_type"] == "accel_gyro" and "clock" not in r, "synchronised reading")
+    open(os.path.join(WORLD, "stepped"), "w").close()
+    step = run.until(lambda r: r["sensor_id"] == "clock", "record of the step")
+    check(step["sensor_type"] == "status" and step["of"] == "clock" and step["fields"]["up"] == 1, "%s" % step)
+    check(abs(step["fields"]["step_s"] - 3600) < 1, "%s" % step)
+    after = run.until(lambda r: r["sensor_type"] == "accel_gyro" and r["timestamp_ns"] > synced["timestamp_ns"] + 3000e9, "later time")
+    check(after["timestamp_ns"] - synced["timestamp_ns"] - 3600e9 - (after["seq"] - synced["seq"]) * 20e6 < 20e6, "%s" % after)
+    run.end()
+    check(run.said.count("does not call the wall clock synchronised") == 1, run.said)
+    check(run.said.count("the wall clock is synchronised now") == 1, run.said)
+    check(run.said.count("the wall clock was set forward by 3600 s") == 1, run.said)
+
+
+class Manager:
+    """A service manager's socket; what it heard is in words. It must be read: who notifies waits while it is full."""
+
+    def __init__(self):
+        self.path = os.path.join(T, "notify")
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(self.path)
+        self.env = {"NOTIFY_SOCKET": self.path, "WATCHDOG_USEC": "200000"}
+        self.words = []
+        self.heard = threading.Condition()
+        threading.Thread(target=self.listen, daemon=True).start()
+
+    def listen(self):
+        while True:
+            word = self.socket.recv(4096).decode()
+            with self.heard:
+                self.words.append(word)
+                self.heard.notify_all()
+
+    def hear(self, text, run):
+        with self.heard:
+            if self.heard.wait_for(lambda: text in self.words, PATIENCE_S):
+                return
+        run.child.kill()
+        fail("heard only %s; said: %s" % (self.words, run.err()))
+
+
+def notify():
+    """READY when every sensor was tried, the state in words, WATCHDOG while something works, STOPPING."""
+    manager = Manager()
+    run = Sensord("sim:imu?rate=100Hz", "sim:bmp180?id=press-07&unplug=0s", env=manager.env)
+    manager.hear("READY=1", run)
+    manager.hear("STATUS=1 of 2 sensors up; down: press-07 (absent)", run)
+    manager.hear("WATCHDOG=1", run)
+    check(manager.words.index("READY=1") >= 1, "READY before anything was tried: %s" % manager.words)
+    run.child.send_signal(signal.SIGTERM)
+    manager.hear("STOPPING=1", run)
+    run.end(number=0)
+
+
+def hang():
+    """A call that does not come back: said, written, heartbeats go on, the watchdog is not fed any more, and all is well again."""
+    manager = Manager()
+    run = Sensord("--heartbeat", "100ms", "--retry-max", "50ms", "sim:imu?rate=100Hz&id=a&hang=200ms,2500ms", env=manager.env)
+    down = run.until(lambda r: r.get("sensor_type") == "status" and r["fields"]["up"] == 0, "down record")
+    check(down["fault"] == "timeout" and "hangs" in down["reason"], "%s" % down)
+    run.until(lambda r: r.get("psa", {}).get("heartbeat", 0) >= down["timestamp_ns"], "heartbeat while it hangs")
+    run.until(lambda r: r.get("sensor_type") == "status" and r["timestamp_ns"] > down["timestamp_ns"] and r["fields"]["up"] == 1, "up record")
+    run.end()
+    check(states(run.seen, "a") == [1, 0, 1], "states %s" % states(run.seen, "a"))
+    check(run.said.count("a: down:") == 1 and run.said.count("a: up again") == 1, run.said)
+    words = manager.words
+    gone = next(i for i, word in enumerate(words) if "down: a (timeout)" in word)
+    back = next(i for i, word in enumerate(words) if i > gone and word.startswith("STATUS=1 of 1"))
+    check(words[:gone].count("WATCHDOG=1") > 10, "the watchdog was not fed: %s" % words)
+    check(words[gone:back].count("WATCHDOG=1") <= 1, "the watchdog was fed while all hung: %s" % words)
+
+
+def left_behind():
+    """A worker that never returns does not keep the process from ending."""
+    os.makedirs(WORLD, exist_ok=True)
+    run = Sensord("sim:imu?rate=50Hz&id=a", env={"LD_PRELOAD": os.environ["WORLD_SO"], "SENSORD_WORLD": WORLD})
+    run.until(lambda r: r["sensor_type"] == "accel_gyro", "reading")
+    open(os.path.join(WORLD, "stuck"), "w").close()
+    while run.take(0.3): # until nothing comes any more
+        pass
+    began = time.monotonic()
+    run.end()
+    check(0.5 < time.monotonic() - began < 10, "it took %.1f s" % (time.monotonic() - began))
+
+
+if __name__ == "__main__":
+    main({name: value for name, value in globals().items() if callable(value)})

@@ -200,7 +200,7 @@ check-hw: ## sensord in a Debian kernel (qemu) with real drivers: I2C, GPIO, IIO
 	$(Q)tests/deps.sh install build
 	$(Q)tests/hw/prepare.sh
 	$(Q)$(MAKE) --no-print-directory $(BIN)/sensord test-hw
-	$(Q)tests/hw/check.sh
+	$(Q)PSA_BIN=$(BIN) PSA_HW_STATIC=$(B)/hw/static tests/hw/check.sh
 
 # What `make test` builds before it runs anything; tests/run.sh calls these and reports a failed build as a failure.
 .PHONY: test-programs test-units test-asan test-fuzzers test-faulty test-hw hw-tools

@@ -5,17 +5,19 @@
 #                                  when not root). Elsewhere: name the packages and stop. Silent when nothing is missing.
 #   tests/deps.sh check SET...     only say what is missing; status 1 then
 #
-# A set is one of build, run, test, lint, bench, units.
+# A set is one of build, run, test, lint, bench, units, hw.
 # shellcheck disable=SC2034 # the sets are read by their names
 set -euo pipefail
 
 # Debian's names. libc6-dbg: valgrind cannot follow the C library without it. libclang-rt-dev: libFuzzer itself.
-build='g++ pkg-config libfftw3-dev libmosquitto-dev libssl-dev libcurl4-openssl-dev libsndfile1-dev'
-run='jq gnuplot-nox'
+build='g++ pkg-config libfftw3-dev libmosquitto-dev libssl-dev libcurl4-openssl-dev libsndfile1-dev libi2c-dev libiio-dev'
+run='jq gnuplot-nox libiio0'
 lint='clang-format clang-tidy cppcheck shellcheck mandoc'
-test="libcmocka-dev bats jq valgrind libc6-dbg clang libclang-rt-dev locales python3 python3-scipy python3-sklearn python3-pandas python3-statsmodels python3-soundfile mosquitto mosquitto-clients openssl $lint"
+test="libcmocka-dev bats jq valgrind libc6-dbg clang libclang-rt-dev locales python3 python3-scipy python3-sklearn python3-pandas python3-statsmodels python3-soundfile mosquitto mosquitto-clients openssl libiio0 umockdev libumockdev-dev libglib2.0-dev $lint"
 bench='jq miller time mosquitto mosquitto-clients python3 python3-scipy'
 units='mmdebstrap systemd-container systemd util-linux'
+# tests/hw/prepare.sh takes a kernel apart and builds modules for it. jq and libiio0 go into the guests.
+hw='qemu-system-x86 busybox-static cpio kmod make gcc libc6-dev binutils xz-utils jq libiio0'
 
 fail() {
     printf 'deps: %s\n' "$*" >&2
@@ -34,6 +36,14 @@ missing_packages() {
         [ "$package" = pkg-config ] && is_installed pkgconf && continue
         printf '%s ' "$package"
     done
+}
+
+# The headers of the kernel that is there to download. A machine whose lists are not fetched yet gets the newest, and with it
+# the lists.
+kernel_headers() {
+    local headers
+    headers=$(apt-cache depends linux-headers-amd64 2>/dev/null | sed -n 's/^ *Depends: *//p' | head -n 1)
+    printf '%s' "${headers:-linux-headers-amd64}"
 }
 
 has_candidate() {
@@ -70,7 +80,8 @@ missing_elsewhere() {
             command -v c++ >/dev/null || command -v g++ >/dev/null || printf 'a C++ compiler, '
             { ${PKG_CONFIG:-pkg-config} --exists fftw3 || [ -e /usr/include/fftw3.h ]; } 2>/dev/null ||
                 printf 'fftw3 (headers), '
-            for library in libmosquitto libssl libcurl sndfile; do
+            [ -e /usr/include/i2c/smbus.h ] || printf 'libi2c (headers), '
+            for library in libiio libmosquitto libssl libcurl sndfile; do
                 ${PKG_CONFIG:-pkg-config} --exists "$library" 2>/dev/null || printf '%s (headers), ' "$library"
             done
             ;;
@@ -94,6 +105,7 @@ packages=
 for set in "$@"; do
     case $set in
     build | run | test | lint | bench | units) packages+=" ${!set}" ;;
+    hw) packages+=" $hw $(kernel_headers)" ;;
     *) fail "no such set: $set" ;;
     esac
 done

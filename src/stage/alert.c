@@ -67,8 +67,8 @@ static const struct psa_option options[] = {
       .initial = "30s",
       .min = 0,
       .max = 9e18,
-      .help =
-          "raise when nothing came from a stream for so long, by event time of the others and heartbeats; 0: never" },
+      .help = "raise when nothing came from a stream for so long, by event time of the others and heartbeats; slow "
+              "streams have three times their usual interval; 0: never" },
     { .name = "expect",
       .type = PSA_OPT_TEXT,
       .offset = offsetof(struct psa_alert_config, expect),
@@ -153,6 +153,14 @@ static void save_slot(const struct psa_slot *base, struct psa_buf *out)
     psa_buf_member_bool(out, "known", slot->known);
     psa_buf_member_int(out, "seen_ns", slot->seen_ns);
     psa_buf_member_int(out, "seen_elapsed", slot->seen_elapsed);
+    psa_buf_name(out, "interval_ns");
+    psa_buf_puts(out, "[");
+    for (size_t i = 0; i < slot->pace.n; i++) {
+        psa_buf_comma(out);
+        psa_buf_int(out, slot->pace.interval_ns[i]);
+    }
+    psa_buf_puts(out, "]");
+    psa_buf_member_int(out, "stretch_ns", slot->pace.stretch_ns);
     psa_buf_member_int(out, "turn", slot->turn);
     psa_buf_member_text(out, "sensor_type", slot->sensor_type);
     psa_buf_member_text(out, "sensor_model", slot->sensor_model);
@@ -161,14 +169,14 @@ static void save_slot(const struct psa_slot *base, struct psa_buf *out)
     psa_buf_member_text(out, "fault", psa_str_of(slot->fault));
 }
 
-static bool load_times(struct psa_alert_slot *slot, struct psa_json *in)
+/* At most `most` numbers, *n of them. */
+static bool load_times(int64_t *time_ns, size_t most, size_t *n, struct psa_json *in)
 {
-    size_t n = 0;
-
+    *n = 0;
     if (!psa_json_enter_array(in)) return false;
     while (psa_json_next_item(in)) {
-        if (n == PSA_ALERT_HISTORY_MAX) return false;
-        slot->time_ns[n++] = psa_json_int(in);
+        if (*n == most) return false;
+        time_ns[(*n)++] = psa_json_int(in);
     }
     return !in->fault.what;
 }
@@ -217,11 +225,14 @@ static bool load_status_time(struct psa_alert_slot *slot, struct psa_json *in)
 static bool load_slot(struct psa_slot *base, struct psa_str name, struct psa_json *in)
 {
     struct psa_alert_slot *slot = (struct psa_alert_slot *)base;
+    struct psa_alert_pace *pace = &slot->pace;
+    size_t n;
 
     if (psa_str_eq(name, "anomaly")) return load_event(&slot->anomaly, in);
     if (psa_str_eq(name, "silence")) return load_event(&slot->silence, in);
     if (psa_str_eq(name, "status")) return load_event(&slot->status, in);
-    if (psa_str_eq(name, "time_ns")) return load_times(slot, in);
+    if (psa_str_eq(name, "time_ns")) return load_times(slot->time_ns, PSA_ALERT_HISTORY_MAX, &n, in);
+    if (psa_str_eq(name, "interval_ns")) return load_times(pace->interval_ns, PSA_ALERT_INTERVALS, &pace->n, in);
     if (psa_str_eq(name, "sensor_type")) return load_text(&slot->sensor_type, in);
     if (psa_str_eq(name, "sensor_model")) return load_text(&slot->sensor_model, in);
     if (psa_str_eq(name, "sensor_id")) return load_text(&slot->sensor_id, in);
@@ -232,22 +243,29 @@ static bool load_slot(struct psa_slot *base, struct psa_str name, struct psa_jso
     else if (psa_str_eq(name, "known")) slot->known = psa_json_bool(in);
     else if (psa_str_eq(name, "seen_ns")) slot->seen_ns = psa_json_int(in);
     else if (psa_str_eq(name, "seen_elapsed")) slot->seen_elapsed = psa_json_int(in);
+    else if (psa_str_eq(name, "stretch_ns")) pace->stretch_ns = psa_json_int(in);
     else if (psa_str_eq(name, "turn")) slot->turn = psa_json_int(in);
     else return false;
     return true;
 }
 
-/* A key is silent only while it is listened for. */
+/* A key is known, and silent, only while it is waited for. */
 static bool loaded_slot(struct psa_slot *base)
 {
-    const struct psa_alert_slot *slot = (const struct psa_alert_slot *)base;
+    struct psa_alert_slot *slot = (struct psa_alert_slot *)base;
+    struct psa_alert_pace *pace = &slot->pace;
 
-    return slot->normal_run >= 0 && slot->turn >= 0 && (slot->turn || !slot->silence.active);
+    for (size_t i = 0; i < pace->n; i++)
+        if (pace->interval_ns[i] < 0) return false;
+    if (pace->stretch_ns < 0) return false;
+    psa_alert_pace_settle(pace);
+    return slot->normal_run >= 0 && slot->turn >= 0 && (slot->turn || !(slot->silence.active || slot->known));
 }
 
-static const char *const saved_members[] = { "anomaly",     "silence",      "status",    "history",      "time_ns",
-                                             "normal_run",  "known",        "seen_ns",   "seen_elapsed", "turn",
-                                             "sensor_type", "sensor_model", "sensor_id", "fault",        NULL };
+static const char *const saved_members[] = { "anomaly",    "silence", "status",      "history",      "time_ns",
+                                             "normal_run", "known",   "seen_ns",     "seen_elapsed", "interval_ns",
+                                             "stretch_ns", "turn",    "sensor_type", "sensor_model", "sensor_id",
+                                             "fault",      NULL };
 static const struct psa_slot_type slot_type = { .size = sizeof(struct psa_alert_slot),
                                                 .drop = drop_slot,
                                                 .save = save_slot,
@@ -383,6 +401,7 @@ static void close_alert(struct psa_node *node)
     struct psa_alert *alert = node->state;
 
     if (!alert) return;
+    free(alert->heard.at);
     psa_arena_free(&alert->arena);
     psa_buf_free(&alert->text);
     psa_buf_free(&alert->line);

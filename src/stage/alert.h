@@ -2,8 +2,8 @@
  * alert.h - what the files of psa-alert share.
  *
  * A stream key can have three events at a time, one of each kind: its scores are anomalous, nothing comes from it, it says
- * that it is down. alert_anomaly.c, alert_silence.c and alert_status.c hold the three state machines, alert_event.c what an
- * alert looks like, alert.c the stage.
+ * that it is down. alert_anomaly.c, alert_silence.c and alert_status.c hold the three state machines, alert_wait.c whose
+ * silence is due, alert_event.c what an alert looks like, alert.c the stage.
  */
 #ifndef PSA_STAGE_ALERT_H
 #define PSA_STAGE_ALERT_H
@@ -13,6 +13,7 @@
 
 enum {
     PSA_ALERT_HISTORY_MAX = 64, /* records that --raise looks back on */
+    PSA_ALERT_INTERVALS = 8,    /* between records that a key's limit of silence looks back on */
     PSA_ALERT_REASON_MAX = 512, /* bytes of a sentence, its NUL included */
     PSA_ALERT_FAULT_MAX = 24    /* bytes kept of the name of a fault, its NUL included */
 };
@@ -36,6 +37,14 @@ struct psa_alert_event {
     int64_t severity;   /* the highest of the event */
 };
 
+/* How far apart a key's records come, in elapsed time; see alert_wait.c. */
+struct psa_alert_pace {
+    int64_t interval_ns[PSA_ALERT_INTERVALS]; /* the n counted last, newest first */
+    size_t n;
+    int64_t stretch_ns; /* how long ago the last one was counted */
+    int64_t usual_ns;   /* what the intervals come to; 0: none is known */
+};
+
 struct psa_alert_slot {
     struct psa_slot slot;
     struct psa_alert_event anomaly, silence, status;
@@ -46,8 +55,11 @@ struct psa_alert_slot {
 
     bool known;                    /* a record has come; else it is only expected, or said that it is down */
     int64_t seen_ns, seen_elapsed; /* event time and elapsed time when the last record came, or counting began */
-    int64_t turn;                  /* its turn in its list, which grows towards the list's end; 0: it is in none */
-    struct psa_alert_slot *before, *after;
+    struct psa_alert_pace pace;
+    int64_t
+        turn; /* when it was heard last or, if silent, told of last, in the order of all keys; 0: nobody waits for it */
+    size_t place;                                        /* in the heap of those that are heard */
+    struct psa_alert_slot *before, *after;               /* in the list of the silent */
     struct psa_str sensor_type, sensor_model, sensor_id; /* for alerts that no record gives rise to; owned */
 
     bool has_status;
@@ -67,14 +79,26 @@ struct psa_alert_list {
     struct psa_alert_slot *first, *last;
 };
 
+/* A key that is heard: when its silence is due in elapsed time, as of that turn of it. */
+struct psa_alert_due {
+    int64_t due_ns, turn;
+    struct psa_alert_slot *slot;
+};
+
+struct psa_alert_heap {
+    struct psa_alert_due *at;
+    size_t n, room;
+};
+
 struct psa_alert {
     int64_t raise_k, raise_n, max_ahead_ns;
     enum psa_alert_severity lost;
     struct psa_alert_clock clock;
-    struct psa_alert_list heard, silent; /* keys that are listened for: not silent, silent; longest waiting first */
-    int64_t turn;                        /* the last one given */
-    bool expecting;                      /* the keys of --expect are listened for */
-    struct psa_decoder *decoder;         /* turns the line of a silence into a record */
+    struct psa_alert_heap heard;  /* keys that are waited for and not silent */
+    struct psa_alert_list silent; /* those that are, the one told of longest ago first */
+    int64_t turn;                 /* the last one given */
+    bool expecting;               /* the keys of --expect are waited for */
+    struct psa_decoder *decoder;  /* turns the line of a silence into a record */
     struct psa_arena arena;
     struct psa_buf text, line, key;
 };
@@ -126,11 +150,27 @@ int psa_alert_check_expected(const struct psa_node *node, struct psa_error *erro
 int psa_alert_hear(struct psa_node *node, struct psa_str key, struct psa_alert_slot *slot, struct psa_record *record,
                    struct psa_error *error);
 int psa_alert_heartbeat(struct psa_node *node, int64_t ns, struct psa_error *error);
-/* The slot goes: take it out of its list. */
-void psa_alert_forget(struct psa_alert *alert, struct psa_alert_slot *slot);
 /* Make *place an own copy of the text. false: memory is out. */
 bool psa_alert_keep(struct psa_str *place, struct psa_str text);
-/* Slots were loaded: put them into the lists by their turns. false: they do not go together, or memory is out. */
+
+/* ---- alert_wait.c: how long each key may be silent, and whose silence is due -------------------------------------------- */
+
+/* How long the key may be silent, from its last record on. */
+int64_t psa_alert_limit(const struct psa_node *node, const struct psa_alert_slot *slot);
+/* A record of the key came, not its first: count the interval since the one before. Before psa_alert_listen. */
+void psa_alert_pace_step(struct psa_node *node, struct psa_alert_slot *slot);
+/* What the intervals come to, after they were loaded. */
+void psa_alert_pace_settle(struct psa_alert_pace *pace);
+
+/* The key was heard, or is expected from now on: it is not silent, and is waited for until its limit is over. */
+int psa_alert_listen(struct psa_node *node, struct psa_alert_slot *slot, struct psa_error *error);
+/* The key is silent, and told of now. */
+void psa_alert_wait_on(struct psa_alert *alert, struct psa_alert_slot *slot);
+/* A key whose limit is over, the one that was due first; NULL: none. */
+struct psa_alert_slot *psa_alert_next_due(struct psa_node *node);
+/* The slot goes: nobody waits for it any more. */
+void psa_alert_forget(struct psa_alert *alert, struct psa_alert_slot *slot);
+/* Slots were loaded: wait for them again, by their turns. false: they do not go together, or memory is out. */
 bool psa_alert_listen_again(struct psa_node *node);
 
 #endif

@@ -2,9 +2,8 @@
  * alert_silence.c - keys from which nothing comes. See alert.h.
  *
  * Event time is the newest time among accepted records and heartbeats; elapsed time is the sum of its moves. Each key
- * remembers the elapsed time at which it was heard last, and is silent once --silent more has elapsed. Since the times at
- * which keys are heard never decrease, a list in that order is all it takes: whoever was heard goes to its end, and only its
- * begin can be due. The same holds for the silent ones, whose next line is due a cooldown after their last.
+ * remembers the elapsed time at which it was heard last, and is silent once its limit more has elapsed; alert_wait.c has the
+ * limits, and knows who is next.
  *
  * A clock that is wrong must not make everybody else silent:
  *
@@ -99,103 +98,28 @@ static void move_by_heartbeat(struct psa_alert *alert, int64_t ns)
     clock->mover = 0;
 }
 
-/* ---- lists ----------------------------------------------------------------------------------------------------------------- */
-
-static struct psa_alert_list *list_of(struct psa_alert *alert, const struct psa_alert_slot *slot)
-{
-    return slot->silence.active ? &alert->silent : &alert->heard;
-}
-
-static void append(struct psa_alert_list *list, struct psa_alert_slot *slot)
-{
-    slot->before = list->last;
-    slot->after = NULL;
-    if (list->last) list->last->after = slot;
-    else list->first = slot;
-    list->last = slot;
-}
-
-void psa_alert_forget(struct psa_alert *alert, struct psa_alert_slot *slot)
-{
-    struct psa_alert_list *list = list_of(alert, slot);
-
-    if (!slot->turn) return;
-    if (slot->before) slot->before->after = slot->after;
-    else list->first = slot->after;
-    if (slot->after) slot->after->before = slot->before;
-    else list->last = slot->before;
-    slot->turn = 0;
-}
-
-/* To the end of the list of the silent or of the others. */
-static void wait_again(struct psa_alert *alert, struct psa_alert_slot *slot, bool silent)
-{
-    psa_alert_forget(alert, slot);
-    slot->silence.active = silent;
-    slot->turn = ++alert->turn;
-    append(list_of(alert, slot), slot);
-}
-
-static void listen(struct psa_alert *alert, struct psa_alert_slot *slot)
-{
-    slot->seen_ns = alert->clock.now_ns;
-    slot->seen_elapsed = alert->clock.elapsed_ns;
-    wait_again(alert, slot, false);
-}
-
-static int by_turn(const void *a, const void *b)
-{
-    int64_t x = (*(struct psa_alert_slot *const *)a)->turn, y = (*(struct psa_alert_slot *const *)b)->turn;
-
-    return x < y ? -1 : x > y;
-}
-
-/* When the slot's waiting began, in elapsed time. */
-static int64_t waits_since(const struct psa_alert_slot *slot)
-{
-    return slot->silence.active ? slot->silence.last_ns : slot->seen_elapsed;
-}
-
-bool psa_alert_listen_again(struct psa_node *node)
-{
-    struct psa_alert *alert = node->state;
-    size_t n = 0, n_slot = psa_keyed_count(node->keyed);
-    struct psa_alert_slot **slot = calloc(n_slot + 1, sizeof(struct psa_alert_slot *));
-    bool good = slot != NULL;
-
-    for (struct psa_slot *s = NULL; good && (s = psa_keyed_next(node->keyed, s));)
-        if (((struct psa_alert_slot *)s)->turn) slot[n++] = (struct psa_alert_slot *)s;
-    if (good) qsort(slot, n, sizeof *slot, by_turn);
-    for (size_t i = 0; good && i < n; i++) {
-        struct psa_alert_list *list = list_of(alert, slot[i]);
-
-        good = slot[i]->turn <= alert->turn && (i == 0 || slot[i]->turn > slot[i - 1]->turn) &&
-               waits_since(slot[i]) <= alert->clock.elapsed_ns &&
-               (!list->last || waits_since(list->last) <= waits_since(slot[i]));
-        if (good) append(list, slot[i]);
-    }
-    for (size_t i = 0; !good && i < n; i++) slot[i]->turn = 0; /* in no list */
-    if (!good) alert->heard = alert->silent = (struct psa_alert_list){ NULL, NULL };
-    free(slot);
-    return good;
-}
-
 /* ---- writing --------------------------------------------------------------------------------------------------------------- */
 
-static void explain(const struct psa_alert_slot *slot, const char *state, double seconds,
+static void explain(const struct psa_node *node, const struct psa_alert_slot *slot, const char *state, double seconds,
                     struct psa_alert_sentence *sentence)
 {
+    const struct psa_alert_config *config = node->config;
+    int64_t limit_ns = psa_alert_limit(node, slot);
+    bool cleared = strcmp(state, "cleared") == 0;
     char shown[128], since[PSA_TIME_ISO_MAX];
 
     psa_time_format_iso(slot->seen_ns, since);
     psa_alert_add(sentence, "%s: ", psa_key_show(slot->slot.key, shown));
-    if (strcmp(state, "cleared") == 0)
+    if (cleared)
         psa_alert_add(sentence, "%s after %.1f s of silence", slot->known ? "records again" : "its first record",
                       seconds);
     else if (strcmp(state, "ongoing") == 0) psa_alert_add(sentence, "silent for %.1f s now, since %s", seconds, since);
     else if (slot->known) psa_alert_add(sentence, "no record for %.1f s, since %s", seconds, since);
     else psa_alert_add(sentence, "expected, but no record in the %.1f s since %s", seconds, since);
-    if (strcmp(state, "cleared") != 0 && slot->status.active)
+    if (!cleared && limit_ns > config->silent_ns)
+        psa_alert_add(sentence, "; its limit is %.1f s, for its records came up to %.1f s apart",
+                      (double)limit_ns / 1e9, (double)slot->pace.usual_ns / 1e9);
+    if (!cleared && slot->status.active)
         psa_alert_add(sentence, "; it says itself that it is down%s%s%s", *slot->fault ? " (" : "", slot->fault,
                       *slot->fault ? ")" : "");
     psa_alert_end_whole(sentence);
@@ -273,7 +197,7 @@ static int write_alert(struct psa_node *node, struct psa_alert_slot *slot, const
     struct psa_alert_words words = { .kind = PSA_ALERT_SILENCE, .state = state, .score = NAN, .threshold = NAN };
 
     if (!record) return -1;
-    explain(slot, state, seconds, &words.reason);
+    explain(node, slot, state, seconds, &words.reason);
     if (psa_alert_put(node, slot, &words, alert->clock.elapsed_ns, record, error) != 0) return -1;
     return psa_emit(node, record, error);
 }
@@ -282,7 +206,7 @@ static int raise_silence(struct psa_node *node, struct psa_alert_slot *slot, str
 {
     struct psa_alert *alert = node->state;
 
-    wait_again(alert, slot, true);
+    psa_alert_wait_on(alert, slot);
     slot->silence.since_ns = slot->seen_ns;
     slot->silence.severity = severity_of(alert, slot);
     slot->silence.suppressed = 0;
@@ -293,7 +217,7 @@ static int go_on(struct psa_node *node, struct psa_alert_slot *slot, struct psa_
 {
     struct psa_alert *alert = node->state;
 
-    wait_again(alert, slot, true);
+    psa_alert_wait_on(alert, slot);
     if ((int64_t)severity_of(alert, slot) > slot->silence.severity) slot->silence.severity = severity_of(alert, slot);
     return write_alert(node, slot, "ongoing", error);
 }
@@ -306,7 +230,7 @@ static int look_around(struct psa_node *node, struct psa_error *error)
     int64_t now = alert->clock.elapsed_ns, cooldown_ns = config->cooldown_ns > 0 ? config->cooldown_ns : 1;
     struct psa_alert_slot *slot;
 
-    while ((slot = alert->heard.first) && psa_ns_since(now, slot->seen_elapsed) >= config->silent_ns)
+    while ((slot = psa_alert_next_due(node)))
         if (raise_silence(node, slot, error) != 0) return -1;
     while ((slot = alert->silent.first) && psa_ns_since(now, slot->silence.last_ns) >= cooldown_ns)
         if (go_on(node, slot, error) != 0) return -1;
@@ -382,7 +306,7 @@ static int expect(struct psa_node *node, struct psa_error *error)
         if (!slot) slot = (struct psa_alert_slot *)psa_slot_of(node, key);
         if (!slot || !psa_alert_keep(&slot->sensor_type, type) || !psa_alert_keep(&slot->sensor_id, id))
             return psa_fail_memory(error, "opening a key");
-        listen(alert, slot);
+        if (psa_alert_listen(node, slot, error) != 0) return -1;
     }
     return 0;
 }
@@ -411,7 +335,8 @@ int psa_alert_hear(struct psa_node *node, struct psa_str key, struct psa_alert_s
     move_by_record(alert, record->timestamp_ns, mover);
     if (!alert->expecting && expect(node, error) != 0) return -1;
     if (slot && slot->silence.active && write_alert(node, slot, "cleared", error) != 0) return -1;
-    if (slot) listen(alert, slot);
+    if (slot && slot->known) psa_alert_pace_step(node, slot);
+    if (slot && psa_alert_listen(node, slot, error) != 0) return -1;
     if (slot && !slot->known && make_known(slot, record, error) != 0) return -1;
     return look_around(node, error);
 }

@@ -48,7 +48,9 @@ steady() {
     steady "$T/features" "$BIN/psa-score" --ecod --warmup 10 --horizon 20
     mv "$T/out" "$T/scored"
     steady "$T/scored" "$BIN/psa-alert"
-    steady "$T/readings" "$BIN/psa-alert" --silent 300ms --cooldown 200ms --expect dht11/none
+    # Three sensors that are silent for 250 ms of 600: too seldom for a pace of theirs.
+    awk '/"press-01"/ || (match($0, /"timestamp_ns":[0-9]+/) && substr($0, RSTART + 15, RLENGTH - 15) / 1e6 % 600 < 350)' "$T/readings" >"$T/gaps"
+    steady "$T/gaps" "$BIN/psa-alert" --silent 100ms --cooldown 100ms --expect dht11/none
     [ "$(grep -c '"cleared"' "$T/out")" -gt 100 ]
 }
 

@@ -46,13 +46,13 @@ END
 }
 
 @test "one nanosecond less than --silent is no silence, and each record begins the counting anew" {
-    { reads a 0 && reads b 0 29.999999999 && reads a 30 && reads b 59.999999999; } >"$T/in"
+    { reads a 0 && reads b 0 9.999999999 && reads a 10 && reads b 39.999999999; } >"$T/in"
     alerts
     same "$T/alerts" </dev/null
-    { cat "$T/in" && reads b 60; } >"$T/more"
+    { cat "$T/in" && reads b 40; } >"$T/more"
     mv "$T/more" "$T/in"
     alerts
-    same "$T/alerts" <<<'60 a silence raised warning 0'
+    same "$T/alerts" <<<'40 a silence raised warning 0'
 }
 
 @test "heartbeats alone make time pass; --silent 0 turns it off; --silent and --lost are obeyed" {
@@ -82,7 +82,7 @@ END
 }
 
 @test "the record of a silence: the sensor's type, model and id, how long, when; one id an event, another the next time" {
-    { reads a 0 && beats 35 && reads a 36 && beats 70; } >"$T/in"
+    { reads a 0 && beats 35 && reads a 36 && beats 144; } >"$T/in"
     keep 0 "$BIN/psa-alert" --stats <"$T/in"
     accounts "$T/err"
     saying '"passed":0,"emitted":3,'
@@ -92,6 +92,8 @@ END
 {"sensor_type":"t","sensor_model":"M-1","sensor_id":"a","fields":{"silent_s":35},"timestamp_ns":35000000000,"alert":{"kind":"silence","severity":"warning","state":"raised","since_ns":0,"score":null,"threshold":null,"reason":"t/a: no record for 35.0 s, since 1970-01-01T00:00:00Z","top":[],"suppressed":0,"id":"ID"}}
 {"sensor_type":"t","sensor_model":"M-1","sensor_id":"a","fields":{"silent_s":36},"timestamp_ns":36000000000,"alert":{"kind":"silence","severity":"warning","state":"cleared","since_ns":0,"score":null,"threshold":null,"reason":"t/a: records again after 36.0 s of silence","top":[],"suppressed":0,"id":"ID"}}
 END
+    [ "$(jq -r .alert.reason "$T/alerts" | tail -n 1)" = \
+        't/a: no record for 108.0 s, since 1970-01-01T00:00:36Z; its limit is 108.0 s, for its records came up to 36.0 s apart' ]
     run jq -r .alert.id "$T/alerts"
     [ "${lines[0]}" = "${lines[1]}" ]
     [ "${lines[0]}" != "${lines[2]}" ]
@@ -112,6 +114,104 @@ anomaly raised' ]
     keep 0 "$BIN/psa-alert" <"$T/in"
     [ "$(jq -r 'select(.alert) | .alert.since_ns' "$T/out" | uniq -c | awk '{ print $1, $2 }')" = '2 5000000000' ]
     [ "$(jq -r 'select(.alert) | .alert.id' "$T/out" | sort -u | wc -l)" -eq 2 ]
+}
+
+# every STEP FROM TO ID: a reading of t/ID every STEP seconds.
+every() {
+    awk -v step="$1" -v from="$2" -v to="$3" -v id="$4" 'BEGIN { for (i = 0; (t = from + i * step) <= to + 1e-6; i++)
+        printf "{\"sensor_type\":\"t\",\"sensor_id\":\"%s\",\"fields\":{\"anomaly_score\":0.1},\"timestamp_ns\":%.0f,\"anomaly\":{\"is_anomaly\":false}}\n", id, t * 1e9 }'
+}
+# bursts ON OFF TO ID: ON seconds with ten readings each, OFF seconds without, and so on.
+bursts() {
+    local at
+    for ((at = 0; at < $3; at += $1 + $2)); do every 0.1 "$at" "$((at + $1))" "$4"; done
+}
+by_time() { sed 's/.*"timestamp_ns":\([0-9]*\)/\1 &/' | sort -s -n -k 1,1 | cut -d ' ' -f 2-; }
+
+@test "a sensor read once a minute beside a fast one: silent once, while its pace is not known; then after three minutes" {
+    { every 60 0 600 slow && every 1 0 900 fast; } | by_time >"$T/in"
+    alerts
+    same "$T/alerts" <<'END'
+30 slow silence raised warning 0
+60 slow silence cleared warning 0
+780 slow silence raised warning 0
+END
+    [ "$(jq -r .alert.reason "$T/out" | tail -n 1)" = \
+        't/slow: no record for 180.0 s, since 1970-01-01T00:10:00Z; its limit is 180.0 s, for its records came up to 60.0 s apart' ]
+    # Read every second from now on, it is a fast one.
+    { every 60 0 600 slow && every 1 601 680 slow && every 1 0 710 fast; } | by_time >"$T/in"
+    alerts
+    [ "$(tail -n 1 "$T/alerts")" = '710 slow silence raised warning 0' ]
+}
+
+@test "one outage of two hours does not make a fast sensor a slow one, nor do two from eight intervals later on" {
+    { every 1 0 99 a && every 1 7300 7309 a && every 10 0 7400 b; } | by_time >"$T/in"
+    alerts --cooldown 3h
+    same "$T/alerts" <<'END'
+130 a silence raised warning 0
+7300 a silence cleared warning 0
+7340 a silence raised warning 0
+END
+    { every 1 0 99 a && every 1 7300 7309 a && every 1 14500 14590 a && every 10 0 14700 b; } | by_time >"$T/in"
+    alerts --cooldown 3h
+    same "$T/alerts" <<'END'
+130 a silence raised warning 0
+7300 a silence cleared warning 0
+7340 a silence raised warning 0
+14500 a silence cleared warning 0
+14620 a silence raised warning 0
+END
+}
+
+@test "bursts once a minute are a pace like any other, up to bursts as long as --silent" {
+    { bursts 2 58 600 a && every 1 0 800 b; } | by_time >"$T/in"
+    alerts
+    same "$T/alerts" <<'END'
+32 a silence raised warning 0
+60 a silence cleared warning 0
+716 a silence raised warning 0
+END
+    { bursts 30 40 1000 a && every 1 0 1000 b; } | by_time >"$T/in"
+    alerts
+    same "$T/alerts" <<'END'
+60 a silence raised warning 0
+70 a silence cleared warning 0
+130 a silence raised warning 0
+140 a silence cleared warning 0
+END
+}
+
+@test "paces of all kinds, bursts and outages: what the manual says, worked out the long way, and resumed anywhere" {
+    check() { BATS_TEST_TMPDIR=$T "$PY" tests/cli/alert_silence_check.py "$@"; }
+    for seed in 1 2 3; do check "$seed" 40 40 1; done
+    check 4 30 30 40
+    check 5 40 36 1 # some are forgotten for others
+    check 18 8 7 200
+}
+
+@test "a pace outlives a restart; a state with one that cannot be is refused" {
+    # The gaps of gappy are forgotten once what is not counted yet at each cut has come to eight intervals.
+    { every 6 0 18 slow && every 1 0 40 fast && every 0.5 0 2 gappy && every 0.5 10 11 gappy && every 0.5 20 29 gappy; } | by_time >"$T/in"
+    keep 0 "$BIN/psa-alert" --silent 3s --cooldown 1h <"$T/in"
+    mv "$T/out" "$T/whole"
+    [ "$(jq -r '"\(.timestamp_ns / 1e9) \(.sensor_id) \(.alert.state)"' "$T/whole")" = '3 slow raised
+5 gappy raised
+6 slow cleared
+10 gappy cleared
+14 gappy raised
+20 gappy cleared
+32 gappy raised
+36 slow raised' ]
+    while IFS= read -r line; do
+        keep 0 "$BIN/psa-alert" --silent 3s --cooldown 1h --state "$T/state" <<<"$line"
+        cat "$T/out"
+    done <"$T/in" >"$T/cut"
+    cmp "$T/whole" "$T/cut"
+    for wrong in '[-1]' '[1,1,1,1,1,1,1,1,1]'; do
+        sed "s/\"interval_ns\":\[[^]]*\]/\"interval_ns\":$wrong/" "$T/state" >"$T/wrong"
+        keep 2 "$BIN/psa-alert" --silent 3s --cooldown 1h --state "$T/wrong" </dev/null
+        saying 'the state is damaged'
+    done
 }
 
 @test "--expect waits for keys that never came, from the first event time" {

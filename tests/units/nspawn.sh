@@ -384,8 +384,10 @@ replay() {
     keeper=
     # shellcheck disable=SC2086 # a list of options
     "$python" "$here/segments.py" taken "$work/segments" >"$work/taken" &&
-        "$PSA_BIN/psa-run" "$PSA_STAGES" "$work/taken" >"$work/records.expected" &&
-        "$PSA_BIN/psa-alert" $PSA_ALERT --state "$state/alert" "$work/records.expected" >"$work/alerts.expected"
+        "$PSA_BIN/psa-run" "$PSA_STAGES" "$work/taken" >"$work/scored" &&
+        "$PSA_BIN/psa-alert" $PSA_ALERT --state "$state/alert" "$work/scored" >"$work/alerted" &&
+        grep -v '^{"psa":' "$work/scored" >"$work/records.expected" && # a sink publishes no heartbeat
+        grep -v '^{"psa":' "$work/alerted" >"$work/alerts.expected"
 }
 
 # Readings that the source wrote and the spool never had: those in its memory when it was killed, before they were written.

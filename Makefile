@@ -36,14 +36,18 @@ WARN_ALL = -Wall -Wextra -Wshadow -Wvla $(if $(filter 1,$(WERROR)),-Werror)
 WARN_C   = $(WARN_ALL) -Wstrict-prototypes
 WARN_SRC = -Wconversion -Wmissing-prototypes
 
-COMMON = -D_GNU_SOURCE $(OPT) -g -ffp-contract=off -fno-math-errno -ffunction-sections -fdata-sections \
+# Where long has 32 bits: a time_t that outlives 2038, files beyond 2 GiB, atomic 64-bit numbers (libatomic, where gcc asks it).
+WIDE_FLAGS := $(if $(filter __LP64__,$(shell echo __LP64__ | $(CC) $(CFLAGS) -E -P -xc - 2>/dev/null)),-D_FILE_OFFSET_BITS=64 -D_TIME_BITS=64)
+WIDE_LIBS   = $(if $(WIDE_FLAGS),-latomic)
+
+COMMON = -D_GNU_SOURCE $(WIDE_FLAGS) $(OPT) -g -ffp-contract=off -fno-math-errno -ffunction-sections -fdata-sections \
 	$(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=all)
 C_FLAGS   = -std=c11 $(COMMON) $(WARN_C) -Isrc $(FFTW_CFLAGS) $(NET_CFLAGS) $(SOUND_CFLAGS) $(CFLAGS)
 CXX_FLAGS = -std=c++17 $(COMMON) $(WARN_ALL) -fno-exceptions -fno-rtti -Isrc $(CXXFLAGS)
 # libstdc++ is linked in, so that no program needs libstdc++.so. Not under the sanitizers, which bring their own.
 LD_FLAGS  = -Wl,--as-needed $(if $(SANITIZE),-fsanitize=$(SANITIZE),-Wl,--gc-sections -static-libstdc++ -static-libgcc) \
 	$(LDFLAGS)
-LIBS      = $(FFTW_LIBS) $(NET_LIBS) $(SOUND_LIBS) $(I2C_LIBS) -ldl -lm -lpthread
+LIBS      = $(FFTW_LIBS) $(NET_LIBS) $(SOUND_LIBS) $(I2C_LIBS) -ldl -lm -lpthread $(WIDE_LIBS)
 
 Q = $(if $(filter 1,$(V)),,@)
 say = $(if $(filter 1,$(V)),@:,@printf '  %-4s %s\n' $(1) $@)

@@ -8,9 +8,17 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 #define PSA_NS_PER_SECOND INT64_C(1000000000)
 #define PSA_NS_PER_MS INT64_C(1000000)
+
+/* A duration for system calls: none where it is negative. long has 32 bits on some machines, int64_t never. */
+static inline struct timespec psa_timespec(int64_t ns)
+{
+    if (ns < 0) ns = 0;
+    return (struct timespec){ .tv_sec = (time_t)(ns / PSA_NS_PER_SECOND), .tv_nsec = (long)(ns % PSA_NS_PER_SECOND) };
+}
 
 /* Bytes that psa_time_format_iso never exceeds, its NUL included. */
 #define PSA_TIME_ISO_MAX 40

@@ -302,6 +302,17 @@ static bool civil_time(const char *date, const char *clock, int64_t *ns)
     return psa_time_parse_iso(iso, iso + n, ns);
 }
 
+/* Nanoseconds of n samples, rounded down. false: they do not fit. */
+static bool duration_of(const struct psa_replay_sound *sound, uint64_t n, int64_t *ns)
+{
+    const uint64_t rate = (uint64_t)sound->info.samplerate;
+    const uint64_t rest_ns = n % rate * (uint64_t)PSA_NS_PER_SECOND / rate;
+    int64_t whole_ns;
+
+    return !__builtin_mul_overflow(n / rate, PSA_NS_PER_SECOND, &whole_ns) &&
+           !__builtin_add_overflow(whole_ns, (int64_t)rest_ns, ns);
+}
+
 /* The time of a broadcast wave file's first sample (EBU Tech 3285, section 2.3): samples since midnight of the date it
  * was made, else the time of day beside it. It names no zone: UTC. What stands between the digits is not prescribed.
  * 1970 where there is none, and where it makes no sense, which is said. */
@@ -310,15 +321,14 @@ static int64_t broadcast_time(struct psa_replay_sound *sound)
     SF_BROADCAST_INFO info = { 0 };
     const char *date = info.origination_date, *clock = info.origination_time;
     char why[160];
-    int64_t ns;
+    int64_t ns, of_day_ns;
 
     if (sf_command(sound->file, SFC_GET_BROADCAST_INFO, &info, sizeof info) != SF_TRUE) return 0;
     if (left_open(date, sizeof info.origination_date)) return 0;
     const uint64_t samples = (uint64_t)info.time_reference_high << 32 | info.time_reference_low;
-    const __int128 of_day_ns = (__int128)samples * PSA_NS_PER_SECOND / sound->info.samplerate;
     const bool by_clock = samples == 0 && !left_open(clock, sizeof info.origination_time);
-    if (civil_time(date, by_clock ? clock : NULL, &ns) && of_day_ns <= INT64_MAX &&
-        !__builtin_add_overflow(ns, (int64_t)of_day_ns, &ns))
+    if (civil_time(date, by_clock ? clock : NULL, &ns) && duration_of(sound, samples, &of_day_ns) &&
+        !__builtin_add_overflow(ns, of_day_ns, &ns))
         return ns;
     snprintf(why, sizeof why, "its time, '%.*s %.*s' and %llu samples since midnight, is none; taken as 1970",
              (int)sizeof info.origination_date, date, (int)sizeof info.origination_time, clock,
@@ -525,10 +535,7 @@ void psa_replay_sound_free(struct psa_replay_sound *sound)
 /* Nanoseconds of frame k from the start, rounded down. false: it does not fit. */
 static bool time_of(const struct psa_replay_sound *sound, int64_t k, int64_t *ns)
 {
-    const __int128 exact = sound->start_ns + (__int128)k * PSA_NS_PER_SECOND / sound->info.samplerate;
-
-    *ns = (int64_t)exact;
-    return exact >= INT64_MIN && exact <= INT64_MAX;
+    return duration_of(sound, (uint64_t)k, ns) && !__builtin_add_overflow(sound->start_ns, *ns, ns);
 }
 
 /* Were there fewer frames than the header tells of? It may not have known: a pipe's writer, a FLAC encoder's. */

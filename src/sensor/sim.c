@@ -424,11 +424,12 @@ static bool sample(struct psa_sim *sim, size_t index, int64_t at_ns, struct psa_
 static size_t samples_left(const struct psa_sim *sim, const struct psa_sim_sensor *sensor,
                            const struct sensor_state *state)
 {
-    const __int128 left = ((__int128)(sim->scene->duration_ns - state->due_ns) * sensor->period_den - state->remainder +
-                           sensor->period_num - 1) /
-                          sensor->period_num;
+    const int64_t left_ns = sim->scene->duration_ns - state->due_ns;
+    const int64_t last = state->remainder + (sensor->block - 1) * sensor->period_num; /* of the block, in 1/den ns */
 
-    return left < sensor->block ? (size_t)left : (size_t)sensor->block;
+    if (left_ns > last / sensor->period_den) return (size_t)sensor->block;
+    /* So the product is no larger than last, which fits. */
+    return (size_t)((left_ns * sensor->period_den - state->remainder + sensor->period_num - 1) / sensor->period_num);
 }
 
 /* One reading of sensor `index` at its due time. */
@@ -448,8 +449,8 @@ static void read_sensor(struct psa_sim *sim, size_t index, struct psa_sim_readin
     reading->block = state->block;
     reading->n_block = samples_left(sim, sensor, state);
     for (size_t i = 0; i < reading->n_block; i++) {
-        const __int128 after = (state->remainder + (__int128)i * sensor->period_num) / sensor->period_den;
-        reading->missing &= !sample(sim, index, state->due_ns + (int64_t)after, reading);
+        const int64_t after_ns = (state->remainder + (int64_t)i * sensor->period_num) / sensor->period_den;
+        reading->missing &= !sample(sim, index, state->due_ns + after_ns, reading);
         state->block[i] = reading->value[0];
     }
 }

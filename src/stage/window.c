@@ -451,16 +451,19 @@ static size_t samples_before(const struct window_slot *slot, int64_t ns)
 
 /* ---- time windows -------------------------------------------------------------------------------------------------------------- */
 
-/* Of the windows that start at base_ns and whole strides from there, where the first starts that has not ended by ns. */
+/* Of the windows that start at base_ns and whole strides from there, where the first starts that has not ended by ns. None
+ * began before time did. */
 static int64_t start_of(const struct psa_window_config *config, int64_t base_ns, int64_t ns)
 {
-    __int128 stride = config->stride.value, past = (__int128)ns - base_ns - config->length.value, start_ns;
-    __int128 strides = past / stride - (past % stride < 0); /* rounded down */
+    const uint64_t stride = (uint64_t)config->stride.value;
+    int64_t least_ns, start_ns; /* the start is this at least */
 
-    start_ns = base_ns + (strides + 1) * stride;
-    if (start_ns < INT64_MIN) /* a window that began before time does is none */
-        start_ns += ((INT64_MIN - start_ns - 1) / stride + 1) * stride;
-    return start_ns > INT64_MAX ? INT64_MAX : (int64_t)start_ns;
+    if (__builtin_sub_overflow(ns, config->length.value - 1, &least_ns)) least_ns = INT64_MIN;
+    /* The difference of two int64 fits uint64. */
+    const uint64_t past =
+        base_ns >= least_ns ? (uint64_t)base_ns - (uint64_t)least_ns : (uint64_t)least_ns - (uint64_t)base_ns;
+    const uint64_t rest = past % stride, ahead = base_ns >= least_ns || rest == 0 ? rest : stride - rest;
+    return __builtin_add_overflow(least_ns, (int64_t)ahead, &start_ns) ? INT64_MAX : start_ns;
 }
 
 /* Go forward to the first window that a sample at ns can lie in. */

@@ -242,6 +242,22 @@ static void every_day_of_a_thousand_years_follows_its_neighbour(void **state)
     assert_int_equal(psa_time_days_from_civil(2600, 1, 1) - psa_time_days_from_civil(1600, 1, 1), 365243);
 }
 
+static void durations_for_system_calls(void **state)
+{
+    static const struct {
+        int64_t ns, s;
+        long rest;
+    } table[] = { { 0, 0, 0 },          { -1, 0, 0 },
+                  { INT64_MIN, 0, 0 },  { 999999999, 0, 999999999 },
+                  { 5000000001, 5, 1 }, { INT64_C(4000000000000000123), 4000000000, 123 } };
+    (void)state;
+
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        const struct timespec got = psa_timespec(table[i].ns);
+        assert_true(got.tv_sec == table[i].s && got.tv_nsec == table[i].rest);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -253,6 +269,7 @@ int main(void)
         cmocka_unit_test(format_is_shortest_of_four_lengths),
         cmocka_unit_test(format_and_parse_agree),
         cmocka_unit_test(every_day_of_a_thousand_years_follows_its_neighbour),
+        cmocka_unit_test(durations_for_system_calls),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

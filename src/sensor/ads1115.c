@@ -18,6 +18,7 @@
 #define NS_PER_S 1e9
 
 /* Registers, two bytes each, high byte first: section 9.6.1, table 5. */
+#define REGISTER_BYTES 2
 #define REG_CONVERSION 0
 #define REG_CONFIG 1
 #define REG_LO_THRESH 2
@@ -45,8 +46,6 @@
 /* Four inputs of one chip at one rate must find their turns: a conversion and its transfers shall take a fifth of the
  * period, if a data rate does. */
 #define TURN_SHARE 5.0
-/* The bus clock where neither bus= nor anything else tells: UM10204, standard mode. */
-#define BUS_HZ 100000.0
 /* Start the conversion, read the configuration, read the conversion. */
 #define READING_BITS (psa_i2c_write_bits(2) + 2 * psa_i2c_read_bits(2))
 
@@ -106,7 +105,7 @@ static const struct psa_option options[] = {
       .metavar = "HZ",
       .min = 10e3,
       .max = 5e6,
-      .help = "clock of the I2C bus, to tell which rates can be had; 100kHz unless given" },
+      .help = "the bus's clock, where the system does not tell" },
     { .type = PSA_OPT_END },
 };
 
@@ -152,22 +151,25 @@ const struct psa_sensor_driver psa_driver_ads1115 = {
 /* The longest time of a reading, transfers included. */
 static double reading_ns(const struct psa_sensor *sensor, double data_rate)
 {
-    const double bus_hz = sensor->bus_hz > 0 ? sensor->bus_hz : BUS_HZ;
+    const double transfers_ns = READING_BITS / psa_sensor_bus_hz(sensor, NULL) * NS_PER_S;
 
-    return WAKE_NS + NS_PER_S / (SLOWEST * data_rate) + READING_BITS / bus_hz * NS_PER_S;
+    return WAKE_NS + NS_PER_S / (SLOWEST * data_rate) + transfers_ns;
 }
 
 static int refuse_rate(const struct psa_sensor *sensor, double data_rate, struct psa_error *error)
 {
     const struct ads1115_config *config = sensor->config;
     const int most = (int)(NS_PER_S / reading_ns(sensor, data_rate));
+    const char *source;
+    const double bus_hz = psa_sensor_bus_hz(sensor, &source);
 
     if (config->dr > 0 && data_rate < data_rates[N_DATA_RATE - 1])
         return psa_sensor_refuse(sensor, error, "%.6g readings a second are too many: with dr=%g there can be %d",
                                  sensor->rate_hz, data_rate, most);
-    return psa_sensor_refuse(sensor, error, "%.6g readings a second are too many: there can be %d on a bus of %g kHz%s",
-                             sensor->rate_hz, most, (sensor->bus_hz > 0 ? sensor->bus_hz : BUS_HZ) / 1e3,
-                             sensor->bus_hz > 0 ? "" : "; if it runs at 400 kHz, say bus=400kHz");
+    return psa_sensor_refuse(
+        sensor, error, "%.6g readings a second are too many: there can be %d on a bus of %g kHz (%s)%s",
+        sensor->rate_hz, most, bus_hz / 1e3, source,
+        sensor->bus_hz > 0 || sensor->system_hz > 0 ? "" : "; if it runs at 400 kHz, say bus=400kHz");
 }
 
 /* The code of the data rate: of dr=, or the slowest that leaves time for four inputs, or the fastest. */
@@ -253,6 +255,7 @@ static int start(struct psa_sensor *sensor, struct psa_fault *fault)
     uint16_t kept = 0;
     int status;
 
+    sensor->i2c->register_bytes = REGISTER_BYTES;
     sensor->world->hold(sensor, true);
     status = write_config(sensor->i2c, config->word, fault);
     if (status == 0) status = read_word(sensor->i2c, REG_CONFIG, &kept, fault);
@@ -346,7 +349,9 @@ static bool identify(struct psa_i2c *i2c, uint8_t address)
     struct psa_fault fault;
     uint16_t config, low, high;
 
-    return address >= addresses[0] && address <= addresses[3] && read_word(i2c, REG_CONFIG, &config, &fault) == 0 &&
-           read_word(i2c, REG_LO_THRESH, &low, &fault) == 0 && read_word(i2c, REG_HI_THRESH, &high, &fault) == 0 &&
-           low == LO_THRESH_RESET && high == HI_THRESH_RESET && (config & 0x001f) == CONFIG_NO_COMPARATOR;
+    if (address < addresses[0] || address > addresses[3]) return false;
+    i2c->register_bytes = REGISTER_BYTES;
+    return read_word(i2c, REG_CONFIG, &config, &fault) == 0 && read_word(i2c, REG_LO_THRESH, &low, &fault) == 0 &&
+           read_word(i2c, REG_HI_THRESH, &high, &fault) == 0 && low == LO_THRESH_RESET && high == HI_THRESH_RESET &&
+           (config & 0x001f) == CONFIG_NO_COMPARATOR;
 }

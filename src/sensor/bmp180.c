@@ -52,11 +52,9 @@ static const int64_t pressure_ns[OSS_MAX + 1] = { 9 * NS_PER_MS / 2, 15 * NS_PER
 #define TEMPERATURE_MIN_DC (-400) /* tenths of a degree C */
 #define TEMPERATURE_MAX_DC 850
 
-/* The slowest usual bus clock, to tell which rates can be had: UM10204, standard mode. */
-#define BUS_HZ 100000.0
-
 struct bmp180_config {
     int64_t oss, stuck;
+    double bus_hz;
     bool oss_given;
 };
 
@@ -90,6 +88,13 @@ static const struct psa_option options[] = {
       .min = 0,
       .max = 1e9,
       .help = "N readings in a row that are the same to the last bit are a fault; 0: never" },
+    { .name = "bus",
+      .type = PSA_OPT_RATE,
+      .offset = AT(bus_hz),
+      .metavar = "HZ",
+      .min = 10e3,
+      .max = 3.4e6, /* section 5.1: high speed mode */
+      .help = "the bus's clock, where the system does not tell" },
     { .type = PSA_OPT_END },
 };
 
@@ -214,24 +219,26 @@ static bool read_calibration(struct calibration *c, const uint8_t p[22])
 #define TEMPERATURE_BITS (psa_i2c_write_bits(1) + psa_i2c_read_bits(1) + psa_i2c_read_bits(2))
 
 /* The time that a reading may take, both conversions with their transfers. */
-static double reading_ns(int64_t oss)
+static double reading_ns(const struct psa_sensor *sensor, int64_t oss)
 {
     const int64_t converting_ns = TEMPERATURE_NS + pressure_ns[oss];
 
-    return (double)converting_ns + (PRESSURE_BITS + TEMPERATURE_BITS) / BUS_HZ * 1e9;
+    return (double)converting_ns + (PRESSURE_BITS + TEMPERATURE_BITS) / psa_sensor_bus_hz(sensor, NULL) * 1e9;
 }
 
 static int configure(struct psa_sensor *sensor, struct psa_error *error)
 {
     struct bmp180_config *config = sensor->config;
 
+    sensor->bus_hz = config->bus_hz;
+    if (config->stuck == 1) return psa_sensor_refuse(sensor, error, "stuck: 2 at least, or 0: never");
     if (!config->oss_given) {
         config->oss = OSS_MAX;
-        while (config->oss > 0 && reading_ns(config->oss) > sensor->period_exact_ns) config->oss--;
+        while (config->oss > 0 && reading_ns(sensor, config->oss) > sensor->period_exact_ns) config->oss--;
     }
-    if (reading_ns(config->oss) > sensor->period_exact_ns)
+    if (reading_ns(sensor, config->oss) > sensor->period_exact_ns)
         return psa_sensor_refuse(sensor, error, "%.6g readings a second are too many; with oss=%d there can be %d",
-                                 sensor->rate_hz, (int)config->oss, (int)(1e9 / reading_ns(config->oss)));
+                                 sensor->rate_hz, (int)config->oss, (int)(1e9 / reading_ns(sensor, config->oss)));
     sensor->field[0] = "pressure_Pa";
     sensor->field[1] = "temperature_C";
     sensor->n_field = 2;
@@ -279,10 +286,13 @@ static int convert_temperature(struct psa_sensor *sensor, struct psa_fault *faul
 {
     struct bmp180_state *state = sensor->state;
     uint8_t out[2] = { 0 };
-    const int status = convert(sensor, START_TEMPERATURE, TEMPERATURE_NS, out, sizeof out, &state->ut_at_ns, fault);
+    int64_t began_ns;
+    const int status = convert(sensor, START_TEMPERATURE, TEMPERATURE_NS, out, sizeof out, &began_ns, fault);
 
-    if (status == 0) state->ut = word(out);
-    return status;
+    if (status != 0) return status; /* and it is due still */
+    state->ut = word(out);
+    state->ut_at_ns = began_ns;
+    return 0;
 }
 
 /* *taken_ns: the middle of the conversion. */
@@ -301,33 +311,30 @@ static int convert_pressure(struct psa_sensor *sensor, int64_t *taken_ns, struct
     return 0;
 }
 
+static int stopped(struct psa_fault *fault)
+{
+    return psa_fault_set(fault, PSA_FAULT_TIMEOUT, "stopped while it was starting");
+}
+
 /* Identify and reset the chip, read its calibration, measure the temperature for the first readings. */
-static int start_held(struct psa_sensor *sensor, struct psa_fault *fault)
+static int start(struct psa_sensor *sensor, struct psa_fault *fault)
 {
     struct bmp180_state *state = sensor->state;
     const struct psa_world *world = sensor->world;
     uint8_t id, words[22];
+    int status;
 
     if (psa_i2c_read(sensor->i2c, REG_ID, &id, 1, fault) != 0) return -1;
     if (id != ID_BMP180) return wrong_chip(sensor, id, fault);
     if (psa_i2c_write8(sensor->i2c, REG_RESET, RESET_SOFT, fault) != 0) return -1;
-    if (!world->sleep_until(sensor, world->now_ns(sensor) + STARTUP_NS)) return 1;
+    if (!world->sleep_until(sensor, world->now_ns(sensor) + STARTUP_NS)) return stopped(fault);
     if (psa_i2c_read(sensor->i2c, REG_CALIBRATION, words, sizeof words, fault) != 0) return -1;
     if (!read_calibration(&state->calibration, words))
         return psa_fault_set(fault, PSA_FAULT_CHECKSUM,
                              "0x%02x on %s: calibration words of 0 or 0xffff cannot be; check wiring and supply",
                              sensor->address, sensor->bus);
-    return convert_temperature(sensor, fault);
-}
-
-static int start(struct psa_sensor *sensor, struct psa_fault *fault)
-{
-    int status;
-
-    sensor->world->hold(sensor, true);
-    status = start_held(sensor, fault);
-    sensor->world->hold(sensor, false);
-    return status == 1 ? psa_fault_set(fault, PSA_FAULT_TIMEOUT, "stopped while it was starting") : status;
+    status = convert_temperature(sensor, fault);
+    return status == 1 ? stopped(fault) : status;
 }
 
 /* A chip's noise is several steps of its raw values: readings that stay the same are none. */
@@ -363,7 +370,8 @@ static int check_range(const struct psa_sensor *sensor, bool possible, int64_t t
     return 0;
 }
 
-static int read_held(struct psa_sensor *sensor, int64_t *taken_ns, struct psa_fault *fault)
+/* The raw values of a reading. 0, 1: a stop is asked for, or -1. */
+static int read_raw(struct psa_sensor *sensor, int64_t *taken_ns, struct psa_fault *fault)
 {
     const struct bmp180_state *state = sensor->state;
     const int status = convert_pressure(sensor, taken_ns, fault);
@@ -381,10 +389,7 @@ static int read_once(struct psa_sensor *sensor, struct psa_fault *fault)
     bool possible;
     int status;
 
-    /* The same chip may stand in two arguments. */
-    sensor->world->hold(sensor, true);
-    status = read_held(sensor, &taken_ns, fault);
-    sensor->world->hold(sensor, false);
+    status = read_raw(sensor, &taken_ns, fault);
     if (status != 0) return status < 0 ? -1 : 0;
     if (check_stuck(sensor, old_ut, old_up, fault) != 0) return -1;
 

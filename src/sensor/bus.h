@@ -17,6 +17,9 @@ enum psa_bus_kind { PSA_BUS_NONE, PSA_BUS_I2C, PSA_BUS_GPIO, PSA_BUS_IIO };
 
 struct psa_i2c {
     const struct psa_i2c_calls *calls;
+    /* Bytes of a register; 0 is 1. A driver whose chip has larger ones says so before its first transfer: then none is moved
+     * by parts, as an adapter that knows only single bytes would have to. */
+    uint8_t register_bytes;
 };
 
 struct psa_i2c_calls {

@@ -17,10 +17,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/time.h"
 #include "sensor/bus.h"
 
-#define NS_PER_S INT64_C(1000000000)
-#define CONSUMER "sensord"
+/* Who has a line, for gpioinfo(1): "sensord-1234", so that a second of the same is told from oneself. */
+#define CONSUMER "sensord-%ld"
 #define EDGES_AT_ONCE 64 /* events of one read(2), 48 bytes each on the stack */
 
 struct line {
@@ -30,6 +31,7 @@ struct line {
     bool listening;
     uint32_t seqno_last, seqno_base; /* the kernel numbers from the request on, callers from listen() on */
     char what[80];                   /* "gpiochip0/17", for messages */
+    char label[32];                  /* of the chip; empty: it is named by it */
 };
 
 static struct line *line_of(struct psa_gpio *gpio)
@@ -42,7 +44,28 @@ static int64_t now_ns(void)
     struct timespec now;
 
     clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * NS_PER_S + now.tv_nsec;
+    return (int64_t)now.tv_sec * PSA_NS_PER_SECOND + now.tv_nsec;
+}
+
+static void put_consumer(char consumer[GPIO_MAX_NAME_SIZE])
+{
+    snprintf(consumer, GPIO_MAX_NAME_SIZE, CONSUMER, (long)getpid());
+}
+
+/* A chip that can be unplugged comes back under the next free number, but with its label. */
+static int fail_gone(const struct line *line, struct psa_fault *fault)
+{
+    if (line->label[0] == '\0')
+        return psa_fault_set(fault, PSA_FAULT_ABSENT, "%s: the GPIO chip is gone; is it plugged in?", line->what);
+    return psa_fault_set(fault, PSA_FAULT_ABSENT,
+                         "%s: the GPIO chip is gone; is it plugged in? Its number may change then, its label '%s' does "
+                         "not: name it by that",
+                         line->what, line->label);
+}
+
+static int fail_line(const struct line *line, int number, struct psa_fault *fault)
+{
+    return number == ENODEV ? fail_gone(line, fault) : psa_fault_errno(fault, number, line->what);
 }
 
 /* ---- one line -------------------------------------------------------------------------------------------------------- */
@@ -77,7 +100,7 @@ static int set_config(struct line *line, struct gpio_v2_line_config *config, str
         return psa_fault_set(
             fault, PSA_FAULT_IO,
             "%s: this GPIO chip has no interrupts and cannot tell of edges (ENXIO); use a line of another", line->what);
-    return psa_fault_errno(fault, errno, line->what);
+    return fail_line(line, errno, fault);
 }
 
 static int drive(struct psa_gpio *gpio, bool high, struct psa_fault *fault)
@@ -103,7 +126,7 @@ static ssize_t take(struct line *line, struct psa_edge *edge, size_t max, struct
         const ssize_t got = read(line->fd, event, want * sizeof *event);
         if (got < 0 && errno == EINTR) continue;
         if (got < 0 && errno == EAGAIN) break;
-        if (got < 0) return psa_fault_errno(fault, errno, line->what);
+        if (got < 0) return fail_line(line, errno, fault);
         const size_t count = (size_t)got / sizeof *event;
         for (size_t i = 0; i < count; i++) {
             line->seqno_last = event[i].line_seqno;
@@ -140,7 +163,7 @@ static int value(struct psa_gpio *gpio, bool *high, struct psa_fault *fault)
     struct line *line = line_of(gpio);
     struct gpio_v2_line_values values = { .mask = 1 };
 
-    if (ioctl(line->fd, GPIO_V2_LINE_GET_VALUES_IOCTL, &values) != 0) return psa_fault_errno(fault, errno, line->what);
+    if (ioctl(line->fd, GPIO_V2_LINE_GET_VALUES_IOCTL, &values) != 0) return fail_line(line, errno, fault);
     *high = values.bits & 1;
     return 0;
 }
@@ -151,15 +174,13 @@ static int wait_for(const struct line *line, int64_t then_ns, struct psa_fault *
     struct pollfd fds[2] = { { .fd = line->fd, .events = POLLIN }, { .fd = line->stop_fd, .events = POLLIN } };
 
     for (;;) {
-        const int64_t left_ns = then_ns - now_ns();
-        const struct timespec left = { left_ns > 0 ? (time_t)(left_ns / NS_PER_S) : 0,
-                                       left_ns > 0 ? (long)(left_ns % NS_PER_S) : 0 };
+        const struct timespec left = psa_timespec(then_ns - now_ns());
         if (ppoll(fds, 2, &left, NULL) >= 0) break;
         if (errno != EINTR) return psa_fault_errno(fault, errno, line->what);
     }
     if (fds[0].revents & POLLIN) return 1;
     if (fds[0].revents == 0) return 0;
-    return psa_fault_set(fault, PSA_FAULT_ABSENT, "%s: the GPIO chip is gone; is it plugged in?", line->what);
+    return fail_gone(line, fault);
 }
 
 static int edges(struct psa_gpio *gpio, struct psa_edge *edge, size_t max, int64_t then_ns, size_t *n,
@@ -289,12 +310,20 @@ static int find_chip(const char *chip, char *path, size_t size, struct gpiochip_
 static int fail_request(int chip_fd, uint32_t offset, const char *what, int number, struct psa_fault *fault)
 {
     struct gpio_v2_line_info info = { .offset = offset };
+    char own[GPIO_MAX_NAME_SIZE];
 
     switch (number) {
     case EBUSY:
         if (ioctl(chip_fd, GPIO_V2_GET_LINEINFO_IOCTL, &info) != 0 || info.consumer[0] == '\0')
             return psa_fault_set(fault, PSA_FAULT_BUSY, "%s: the line is in use (EBUSY); gpioinfo may say by whom",
                                  what);
+        put_consumer(own);
+        if (strncmp(info.consumer, own, sizeof own) == 0)
+            return psa_fault_set(
+                fault, PSA_FAULT_BUSY,
+                "%s: the line is in use by this sensord itself (EBUSY): another argument names the same one, by the "
+                "chip's number or its label",
+                what);
         return psa_fault_set(fault, PSA_FAULT_BUSY,
                              "%s: the line is in use by '%.31s' (EBUSY); a driver of the kernel is read by iio:, a "
                              "program is to be stopped",
@@ -315,7 +344,7 @@ static int request(int chip_fd, uint32_t offset, const struct psa_gpio_setup *se
 
     request.offsets[0] = offset;
     request.config = input_config(setup, false);
-    memcpy(request.consumer, CONSUMER, sizeof CONSUMER);
+    put_consumer(request.consumer);
     if (ioctl(chip_fd, GPIO_V2_GET_LINE_IOCTL, &request) != 0) return fail_request(chip_fd, offset, what, errno, fault);
     /* So that take() can empty the queue without asking first. The kernel has set close-on-exec itself. */
     const int flags = fcntl(request.fd, F_GETFL);
@@ -347,6 +376,8 @@ int psa_gpio_open(const char *chip, uint32_t line, const struct psa_gpio_setup *
     }
     *opened = (struct line){ .gpio = { &calls }, .setup = *setup, .stop_fd = setup->stop_fd };
     snprintf(opened->what, sizeof opened->what, "%.60s/%u", chip, line);
+    if (strncmp(info.label, chip, sizeof info.label) != 0)
+        snprintf(opened->label, sizeof opened->label, "%.31s", info.label);
     opened->fd = request(chip_fd, line, setup, opened->what, fault);
     close(chip_fd);
     if (opened->fd < 0) {

@@ -7,8 +7,9 @@
  *   SMBus I2C block   the same in pieces of up to 32 bytes
  *   SMBus word, byte  pieces of two bytes or of one
  *
- * In pieces, read() counts the register up and read_fifo() stays. Some adapters claim I2C_RDWR and refuse it, or refuse
- * one that is too long for them, both by EOPNOTSUPP: then the transfer goes the SMBus way.
+ * In pieces, read() counts the register up and read_fifo() stays; a register of more than a byte is moved whole or not at
+ * all. Some adapters claim I2C_RDWR and refuse it, or refuse one that is too long for them, both by EOPNOTSUPP: then the
+ * transfer goes the SMBus way.
  *
  * A kernel driver that has the chip keeps it: I2C_SLAVE_FORCE would have two masters write one chip's registers.
  */
@@ -184,6 +185,14 @@ static int fault_transfer(const struct chip *chip, int number, struct psa_fault 
     case EBUSY: /* of a transfer: the bus, not the chip */
         return psa_fault_set(fault, PSA_FAULT_TIMEOUT,
                              "%s: the bus is busy (EBUSY); does something hold SDA or SCL low?", what);
+    case EOPNOTSUPP:
+        if (chip->i2c.register_bytes > 1)
+            return psa_fault_set(
+                fault, PSA_FAULT_WRONG,
+                "%s: a register of this chip has %u bytes, and the adapter moves single bytes only (it has "
+                "neither I2C_RDWR nor SMBus words or blocks); use another adapter",
+                what, chip->i2c.register_bytes);
+        return psa_fault_errno(fault, number, what);
     default: return psa_fault_errno(fault, number, what);
     }
 }
@@ -324,6 +333,7 @@ static int read_piece(const struct chip *chip, uint8_t reg, uint8_t *p, size_t n
         p[1] = (uint8_t)(value >> 8);
         return 2;
     }
+    if (chip->i2c.register_bytes > 1) return -EOPNOTSUPP;
     value = i2c_smbus_read_byte_data(chip->fd, reg);
     if (value < 0) return value;
     *p = (uint8_t)value;
@@ -380,6 +390,7 @@ static int write_piece(const struct chip *chip, uint8_t reg, const uint8_t *p, s
         status = i2c_smbus_write_word_data(chip->fd, reg, (uint16_t)(p[0] | p[1] << 8));
         return status < 0 ? status : 2;
     }
+    if (chip->i2c.register_bytes > 1) return -EOPNOTSUPP;
     status = i2c_smbus_write_byte_data(chip->fd, reg, *p);
     return status < 0 ? status : 1;
 }

@@ -27,6 +27,7 @@
 #include <unistd.h>
 
 #include "core/number.h"
+#include "core/time.h"
 #include "sensor/driver.h"
 
 #define LIBRARY "libiio.so.0"
@@ -770,9 +771,7 @@ static int kernel_capture(struct psa_iio *base, const struct psa_iio_capture *ho
 static bool wait_ready(const struct kernel_iio *iio, int64_t then_ns)
 {
     struct pollfd poll_fd[2] = { { .fd = iio->stop_fd, .events = POLLIN }, { .fd = iio->fd, .events = POLLIN } };
-    const int64_t left_ns = iio->remote ? 0 : then_ns - clock_ns(CLOCK_MONOTONIC);
-    const struct timespec timeout = { .tv_sec = left_ns > 0 ? (time_t)(left_ns / 1000000000) : 0,
-                                      .tv_nsec = left_ns > 0 ? (long)(left_ns % 1000000000) : 0 };
+    const struct timespec timeout = psa_timespec(iio->remote ? 0 : then_ns - clock_ns(CLOCK_MONOTONIC));
 
     return ppoll(poll_fd, 2, &timeout, NULL) < 0 || poll_fd[0].revents == 0;
 }

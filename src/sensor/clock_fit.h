@@ -1,7 +1,7 @@
 /*
  * clock_fit.h - when were the samples taken that a chip's own oscillator times? A FIFO tells how many samples there have been
  * by the time of a reading; from many such counts come even times on CLOCK_MONOTONIC and the rate. The method and its
- * bounds stand in clock_fit.c. Pure, no allocation, about 2 KiB of memory for any length of run.
+ * bounds stand in clock_fit.c. Pure, no allocation, less than 3 KiB of memory for any length of run.
  */
 #ifndef PSA_SENSOR_CLOCK_FIT_H
 #define PSA_SENSOR_CLOCK_FIT_H

@@ -21,6 +21,8 @@
 /* A reading may come this much sooner after the one before: deadlines are met with some jitter. */
 #define SLACK_NS (50 * NS_PER_MS)
 #define EDGES_KEPT 256 /* room for an answer and a noisy line before it */
+/* An answer, the host's own edge and a few of a plug that is moved: what has more is not a DHT's alone. */
+#define EDGES_OWN (PSA_DHT_EDGES + 8)
 
 struct part {
     const char *name;
@@ -146,6 +148,22 @@ static int fail_silent(const struct psa_sensor *sensor, size_t n, struct psa_fau
                          part_of(sensor)->name);
 }
 
+/* Edges too few or too late to be read, or too many. */
+static int fail_unread(const struct psa_sensor *sensor, size_t n, struct psa_fault *fault)
+{
+    if (n > EDGES_OWN)
+        return psa_fault_set(
+            fault, PSA_FAULT_IO,
+            "%zu%s edges where an answer has %d: noise, or something else than a %s drives the line; check the line "
+            "number, and the cable",
+            n, n == EDGES_KEPT ? " or more" : "", PSA_DHT_EDGES, part_of(sensor)->name);
+    return psa_fault_set(
+        fault, PSA_FAULT_IO,
+        "an answer that cannot be read (%zu edges of %d): this machine was too busy to hear them, or the "
+        "cable is long or noisy",
+        n, PSA_DHT_EDGES);
+}
+
 /* A reading out of the n edges of the state. */
 static int understand(struct psa_sensor *sensor, size_t n, double value[2], struct psa_fault *fault)
 {
@@ -157,13 +175,9 @@ static int understand(struct psa_sensor *sensor, size_t n, double value[2], stru
     switch (psa_dht_decode(state->edge, n, byte)) {
     case PSA_DHT_OK: break;
     case PSA_DHT_SILENT: return fail_silent(sensor, n, fault);
-    case PSA_DHT_FEW:
-        return psa_fault_set(
-            fault, PSA_FAULT_IO,
-            "an answer that cannot be read (%zu edges of %d): this machine was too busy to hear them, or the "
-            "cable is long or noisy",
-            n, PSA_DHT_EDGES);
+    case PSA_DHT_FEW: return fail_unread(sensor, n, fault);
     case PSA_DHT_CHECKSUM:
+        if (n > EDGES_OWN) return fail_unread(sensor, n, fault);
         return psa_fault_set(fault, PSA_FAULT_CHECKSUM,
                              "the checksum is wrong (%zu edges of %d); now and then that is normal", n, PSA_DHT_EDGES);
     }

@@ -31,6 +31,8 @@
 /* Interrupts of one pulse come within this time. */
 #define PULSE_NS NS_PER_MS
 #define EDGES_AT_ONCE 128
+/* What goes on for hours is said so often. */
+#define SAY_NS (60 * NS_PER_S)
 #define BUFFER_MAX 1024 /* GPIO_V2_LINES_MAX * 16: the kernel takes more as this */
 
 struct config {
@@ -54,9 +56,10 @@ struct state {
     int64_t mark_ns;   /* until here high_ns is summed */
     int64_t high_ns;
     uint64_t edges, rises;
-    bool torn;    /* edges were lost that may belong to the interval before: no count */
-    bool blurred; /* edges were lost: no share */
-    uint64_t lost;
+    bool torn;      /* edges were lost that may belong to the interval before: no count */
+    bool blurred;   /* edges were lost: no share */
+    uint64_t lost;  /* since it was last said */
+    int64_t say_ns; /* not to be said before */
 
     struct psa_edge edge[EDGES_AT_ONCE];
 };
@@ -165,13 +168,15 @@ static void sum_until(struct state *state, int64_t at_ns)
     state->mark_ns = at_ns;
 }
 
-static void say_lost(struct psa_sensor *sensor)
+static void say_lost(struct psa_sensor *sensor, bool at_once)
 {
     const struct config *config = sensor->config;
     struct state *state = sensor->state;
+    const int64_t now_ns = sensor->world->now_ns(sensor);
     char text[160];
 
-    if (state->lost == 0) return;
+    if (state->lost == 0 || (now_ns < state->say_ns && !at_once)) return;
+    state->say_ns = now_ns + SAY_NS;
     snprintf(text, sizeof text,
              "%" PRIu64 " edges came faster than the kernel's buffer of %" PRId64
              " holds: counted, but when they were is unknown; debounce=TIME helps",
@@ -193,7 +198,7 @@ static void close_interval(struct psa_sensor *sensor)
         state->blurred ? NAN : 100.0 * (double)state->high_ns / sensor->period_exact_ns,
     };
     sensor->world->emit(sensor, end_ns, value);
-    say_lost(sensor);
+    say_lost(sensor, false);
     state->deadline++;
     state->edges = state->rises = 0;
     state->high_ns = 0;
@@ -371,6 +376,11 @@ static int read_edges(struct psa_sensor *sensor, struct psa_fault *fault)
     return config->each ? read_each(sensor, fault) : read_count(sensor, fault);
 }
 
+static void stop(struct psa_sensor *sensor)
+{
+    say_lost(sensor, true);
+}
+
 const struct psa_sensor_driver psa_driver_digital = {
     .name = "digital",
     .summary = "switches, comparators, pulses (SW-420 vibration, KY-038 sound), GPIO",
@@ -388,5 +398,6 @@ const struct psa_sensor_driver psa_driver_digital = {
     .gpio_setup = gpio_setup,
     .start = start,
     .read = read_edges,
+    .stop = stop,
     .notes = "fields: edges, rises, high_pct with edges=count; state with edges=each",
 };

@@ -95,6 +95,7 @@ struct psa_sensor {
     const char *bus;  /* "i2c-1", "gpiochip0", an IIO device's name, a kind of sim: */
     uint8_t address;  /* I2C */
     const char *line; /* behind the slash, or NULL */
+    double system_hz; /* I2C: what the system says of the bus's clock; 0: nothing */
 
     /* by configure() */
     const char *id, *type, *model; /* preset from common or the driver; configure may change them */
@@ -102,12 +103,12 @@ struct psa_sensor {
     size_t n_field;
     int64_t period_ns;      /* rounded; 0: read() waits for events itself */
     double period_exact_ns; /* deadlines are multiples of this */
-    double rate_hz;         /* of the readings, for the queue's size; 0: as they come */
-    bool
-        own_seq; /* readings do not come one a period (a FIFO is drained): seq advances by emit() and lost() alone, and a
-                     * missed deadline or a failed read loses none by itself */
+    double rate_hz; /* of the readings, for the queue's size; 0: as they come. iio: known when start() is through */
+    /* Readings do not come one a period (a FIFO is drained): seq advances by emit() and lost() alone, and a missed deadline or
+     * a failed read loses none by itself. */
+    bool own_seq;
     double bits_per_s; /* on the bus */
-    double bus_hz;     /* what the argument says of the bus's clock; 0: nothing */
+    double bus_hz;     /* what the argument says of the bus's clock; 0: nothing. See psa_sensor_bus_hz() */
     const char *uri;   /* iio: where libiio finds the device; NULL: this machine */
 
     /* by start() and read(), for the next emit */
@@ -132,6 +133,8 @@ struct psa_sensor {
  * naming the argument.
  */
 struct psa_sensor *psa_sensor_new(const char *text, struct psa_error *error);
+/* The same, for a system that knows its I2C buses' clocks: Hz, or 0. */
+struct psa_sensor *psa_sensor_new_on(const char *text, double (*bus_hz)(const char *bus), struct psa_error *error);
 void psa_sensor_free(struct psa_sensor *sensor);
 
 /* The driver of a name, or NULL; and all of them, ended by NULL. */
@@ -150,5 +153,8 @@ int psa_sensor_refuse(const struct psa_sensor *sensor, struct psa_error *error, 
  * names `option` and all choices. */
 int psa_sensor_choose(const struct psa_sensor *sensor, const char *option, const char *text, const char *const *choices,
                       size_t *index, struct psa_error *error);
+/* The clock of its I2C bus: what its argument says (bus_hz must be set), else the system, else 100 kHz, which the slowest usual
+ * bus has; *source, if it is wanted, is which: "as its argument says". */
+double psa_sensor_bus_hz(const struct psa_sensor *sensor, const char **source);
 
 #endif

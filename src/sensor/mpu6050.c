@@ -81,7 +81,7 @@ enum {
 
 /* Polling is a program's timing: above this rate its jitter and the sample's age are too much of an interval. */
 #define POLL_MAX_HZ 500.0
-/* start() takes 0.3 s, with a self-test that does not pass and a slow FIFO rate nearly 4 s. */
+/* start() takes 0.3 s, with a self-test that does not pass and a slow FIFO rate nearly 4 s; LEARN_LIMIT_NS more at worst. */
 #define PATIENCE_NS (8 * SECOND)
 #define FIFO_MAX_HZ 1000.0 /* PS 6.2: the accelerometer's */
 #define DRAIN_MAX_NS (50 * MS)
@@ -93,6 +93,8 @@ enum {
 #define LEARN_SAMPLES 20
 #define LEARN_MIN_NS (500 * MS)
 #define LEARN_MAX_NS (2 * SECOND)
+/* A machine that is busy may let the FIFO overflow meanwhile: it learns anew, until so much time has passed. */
+#define LEARN_LIMIT_NS (3 * SECOND)
 /* How far off an oscillator is believed to be; PS 6.6 allows 5 % to the worst of its sources. */
 #define CLOCK_TOLERANCE 0.1
 /* So many counts that do not go with the others, each within so long of the last, are no accident. */
@@ -100,11 +102,13 @@ enum {
 #define MISFITS_NS (60 * SECOND)
 /* Samples that a count may be off from what the fit expects. */
 #define UNEVEN_SAMPLES 4
-/* rate_hz in the records follows the fitted rate when it is off by the first share, at most every 10 s, or the second.
- * psa-filter and psa-window take rates within 1 % for the same. */
+/* rate_hz in the records follows the fitted rate when it is off by the first share, or at once by the second. It is kept for
+ * a second first, since the fit is young then, and for twice as long after each change. psa-filter and psa-window take rates
+ * within 1 % for the same. */
 #define RATE_FOLLOWS 3e-5
 #define RATE_FOLLOWS_NOW 5e-3
-#define RATE_KEPT_NS (10 * SECOND)
+#define RATE_KEPT_FIRST_NS SECOND
+#define RATE_KEPT_MOST_NS (10 * SECOND)
 
 /* ---- options ------------------------------------------------------------------------------------------------------------- */
 
@@ -210,7 +214,8 @@ struct state {
     int64_t drained;    /* frames that were read since the FIFO was emptied */
     int64_t frame_ns;   /* when there was one last */
     int64_t given_ns;   /* time of the last reading given out, 0: none yet */
-    int64_t rate_ns;    /* when the rate in the records changed last */
+    int64_t rate_ns;    /* when the rate in the records changed last, */
+    int64_t kept_ns;    /* and how long it is kept */
     const char *spoilt; /* why the FIFO must be emptied; NULL: it is good */
     const char *gap;    /* why samples went lost before the next one; NULL: none did */
     bool ragged;        /* the last count was no multiple of a frame */
@@ -312,6 +317,7 @@ static int configure(struct psa_sensor *sensor, struct psa_error *error)
     /* Noise is 400 ug/sqrt(Hz) and 0.005 deg/s/sqrt(Hz) (PS 6.1, 6.2). Where it shows least, at 16g, 2000dps and 5 Hz, an
      * acceleration still has 400e-6 * sqrt(1.57 * 5) * 2048 = 2.3 steps rms, new about ten times a second: that three of
      * them stay for 2 s, or for ten readings further apart, is less likely than 1e-12 even there. */
+    if (config->stuck == 1) return psa_sensor_refuse(sensor, error, "stuck: 2 at least, or 0: never");
     if (!config->stuck_given) config->stuck = (int64_t)fmax(10, ceil(2 * sensor->rate_hz));
     sensor->n_field = 6;
     memcpy(sensor->field, axes, sizeof axes);
@@ -700,10 +706,13 @@ static int heed_misfit(struct psa_sensor *sensor, struct psa_fault *fault)
 
     if (state->frame_ns - state->misfit_ns > MISFITS_NS) state->misfits = 0;
     state->misfit_ns = state->frame_ns;
-    if (++state->misfits >= MISFITS_MAX)
+    if (++state->misfits >= MISFITS_MAX) {
+        state->verify_ns = 0; /* a chip that fell asleep does not sample either */
+        if (verify(sensor, state->frame_ns, fault) != 0) return -1;
         return psa_fault_set(fault, PSA_FAULT_WRONG,
                              "samples do not come at %.6g Hz, not even within %.0f %%: no MPU-6050, or a faulty one",
                              sensor->rate_hz, CLOCK_TOLERANCE * 100);
+    }
     state->spoilt = "the chip's FIFO filled unevenly";
     return 0;
 }
@@ -768,8 +777,8 @@ static int drain(struct psa_sensor *sensor, size_t frames, struct psa_fault *fau
     return 0;
 }
 
-/* Begin, and learn the oscillator's pace from samples that are not given out: the first that is has its time right. */
-static int begin_fifo(struct psa_sensor *sensor, struct psa_fault *fault)
+/* Learn the oscillator's pace from samples that are not given out. The FIFO may turn out to be spoilt. */
+static int learn(struct psa_sensor *sensor, struct psa_fault *fault)
 {
     const struct config *config = sensor->config;
     struct state *state = sensor->state;
@@ -778,16 +787,26 @@ static int begin_fifo(struct psa_sensor *sensor, struct psa_fault *fault)
     const int64_t step_ns = (int64_t)fmin((double)(25 * MS), fmax((double)(2 * MS), period_ns / 8));
     size_t frames = 0;
 
-    psa_clock_fit_init(&state->fit, period_ns, CLOCK_TOLERANCE);
-    if (empty_fifo(sensor, fault) != 0) return -1;
     for (const int64_t end_ns = state->frame_ns + learn_ns; sensor->world->now_ns(sensor) < end_ns;) {
         if (pause_ns(sensor, step_ns, fault) != 0 || count_frames(sensor, &frames, fault) != 0) return -1;
-        if (state->spoilt != NULL) break;
+        if (state->spoilt != NULL) return 0;
         if ((double)(frames * config->frame) > DRAIN_BYTES && drain(sensor, frames, fault) != 0) return -1;
     }
-    if (state->spoilt == NULL && count_frames(sensor, &frames, fault) != 0) return -1;
+    if (count_frames(sensor, &frames, fault) != 0) return -1;
+    return state->spoilt != NULL ? 0 : drain(sensor, frames, fault);
+}
+
+/* Begin, and learn: the first sample that is given out has its time right. */
+static int begin_fifo(struct psa_sensor *sensor, struct psa_fault *fault)
+{
+    struct state *state = sensor->state;
+    const int64_t limit_ns = sensor->world->now_ns(sensor) + LEARN_LIMIT_NS;
+
+    psa_clock_fit_init(&state->fit, 1e9 / sensor->rate_hz, CLOCK_TOLERANCE);
+    do {
+        if (empty_fifo(sensor, fault) != 0 || learn(sensor, fault) != 0) return -1;
+    } while (state->spoilt != NULL && sensor->world->now_ns(sensor) < limit_ns);
     if (state->spoilt != NULL) return psa_fault_set(fault, PSA_FAULT_TIMEOUT, "while starting, %s", state->spoilt);
-    if (drain(sensor, frames, fault) != 0) return -1;
     if (state->drained == 0)
         return psa_fault_set(fault, PSA_FAULT_TIMEOUT, "the chip's FIFO stays empty: it takes no samples");
     psa_clock_fit_skip(&state->fit, state->drained);
@@ -831,10 +850,13 @@ static void follow_rate(struct psa_sensor *sensor)
     const double off = fabs(fitted_hz - sensor->measured_hz) / fitted_hz;
 
     if (off < RATE_FOLLOWS) return;
-    if (off < RATE_FOLLOWS_NOW && state->frame_ns - state->rate_ns < RATE_KEPT_NS) return;
+    if (off < RATE_FOLLOWS_NOW && state->frame_ns - state->rate_ns < state->kept_ns) return;
     const double digit = pow(10, 5 - floor(log10(fitted_hz)));
     sensor->measured_hz = round(fitted_hz * digit) / digit;
     state->rate_ns = state->frame_ns;
+    state->kept_ns = state->kept_ns == 0                      ? RATE_KEPT_FIRST_NS
+                     : state->kept_ns < RATE_KEPT_MOST_NS / 2 ? 2 * state->kept_ns
+                                                              : RATE_KEPT_MOST_NS;
 }
 
 /* Give out what was drained. */

@@ -18,6 +18,8 @@
 #define NS_PER_SECOND INT64_C(1000000000)
 /* How often each of the faults of a sensor's own may be given. */
 #define SPANS_MAX 16
+/* A scene takes no lower rate=, but the same as every=, sim_spec.c. */
+#define SCENE_RATE_MIN_HZ 0.001
 /* After being unplugged the scene catches up by at most so many samples in a read: some 30 ms. */
 #define CATCH_UP_MAX 100000
 /* A repeated value becomes a fault after this time, as with real chips. */
@@ -160,8 +162,14 @@ static void put_scene(struct psa_buf *text, const struct psa_sensor *sensor)
         psa_buf_puts(text, "\n");
     }
     psa_buf_puts(text, psa_sim_parts[config->kind].word);
-    psa_buf_puts(text, " s rate=");
-    psa_buf_number(text, sensor->rate_hz);
+    if (sensor->common.every_ns > 0 || sensor->rate_hz < SCENE_RATE_MIN_HZ) { /* in the words of the argument */
+        psa_buf_puts(text, " s every=");
+        psa_buf_int(text, llround(1e9 / sensor->rate_hz));
+        psa_buf_puts(text, "ns");
+    } else {
+        psa_buf_puts(text, " s rate=");
+        psa_buf_number(text, sensor->rate_hz);
+    }
     put_parameters(text, config);
     psa_buf_puts(text, config->kind == PSA_SIM_VIBRATION ? " block=1\n" : "\n");
     for (size_t i = 0; i < config->n_fault; i++) put_fault(text, config->fault[i]);

@@ -10,6 +10,8 @@
 #include "core/json.h"
 #include "sensor/driver.h"
 
+/* Where neither the argument nor the system says a bus's clock: standard mode, UM10204 section 3.1. */
+#define BUS_ASSUMED_HZ 100000.0
 /* Lines of one GPIO chip: more than any has. */
 #define LINES_MAX 65536
 
@@ -29,7 +31,7 @@ const struct psa_option psa_sensor_options[] = {
       .type = PSA_OPT_RATE,
       .offset = AT(rate_hz),
       .metavar = "HZ",
-      .min = 1.0 / 86400,
+      .min = 1e-5,
       .max = 10000,
       .help = "readings a second, in place of every" },
     { .name = "failures",
@@ -38,7 +40,7 @@ const struct psa_option psa_sensor_options[] = {
       .metavar = "N",
       .min = 1,
       .max = 1e6,
-      .help = "failed readings in a row until the sensor counts as down" },
+      .help = "failed readings in a row until the sensor counts as down (default: 3; mpu6050 5, digital 1)" },
     { .name = "block",
       .type = PSA_OPT_COUNT,
       .offset = AT(block),
@@ -82,6 +84,15 @@ int psa_sensor_choose(const struct psa_sensor *sensor, const char *option, const
     return psa_sensor_refuse(sensor, error, "%s: '%s' is none of %s", option, text, all);
 }
 
+double psa_sensor_bus_hz(const struct psa_sensor *sensor, const char **source)
+{
+    const bool told = sensor->bus_hz > 0, known = told || sensor->system_hz > 0;
+
+    if (source != NULL)
+        *source = told ? "as its argument says" : known ? "as the device tree says" : "assumed, since nobody says";
+    return told ? sensor->bus_hz : known ? sensor->system_hz : BUS_ASSUMED_HZ;
+}
+
 /* ---- the parts of an argument -------------------------------------------------------------------------------------- */
 
 static int hex_digit(char c)
@@ -91,8 +102,8 @@ static int hex_digit(char c)
     return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
-/* %XX to bytes, in place. false: what follows a % is no byte. */
-static bool decode_percent(char *text)
+/* %XX to bytes, in place. Returns what is wrong with it, or NULL. */
+static const char *decode_percent(char *text)
 {
     char *out = text;
 
@@ -102,12 +113,30 @@ static bool decode_percent(char *text)
             continue;
         }
         const int high = hex_digit(text[1]), low = high < 0 ? -1 : hex_digit(text[2]);
-        if (low < 0 || high * 16 + low == 0) return false;
+        if (low < 0) return "a % must be followed by two hexadecimal digits";
+        if (high * 16 + low == 0) return "%00 cannot be part of a text";
         *out++ = (char)(high * 16 + low);
         text += 2;
     }
     *out = '\0';
-    return true;
+    return NULL;
+}
+
+/* A blank or a control byte was meant to end the argument, or came out of a file by mistake; in an id nobody would see it. */
+static int check_bytes(const char *text, struct psa_error *error)
+{
+    const char *p = text;
+
+    while (*p != '\0' && (unsigned char)*p > ' ' && *p != 0x7f) p++;
+    if (*p == '\0') return 0;
+    if (*p == ' ' || *p == '\t')
+        return psa_fail(
+            error, PSA_EXIT_PERMANENT,
+            "'%.*s' has a blank behind it; each sensor is an argument, or in a file a line, of its own, and "
+            "%%20 is a blank in a name",
+            (int)(p - text), text);
+    return psa_fail(error, PSA_EXIT_PERMANENT, "'%.*s' has a control byte behind it, 0x%02x", (int)(p - text), text,
+                    (unsigned char)*p);
 }
 
 /* 0x68, 68h is none, 104. */
@@ -126,6 +155,29 @@ static int read_address(struct psa_sensor *sensor, const char *text, struct psa_
                              address);
 }
 
+/* What the system counts from 0: "i2c-1", or "1" alone. */
+static bool is_numbered(const char *name, const char *prefix)
+{
+    const size_t n = strlen(prefix);
+
+    if (strncmp(name, prefix, n) == 0) name += n;
+    return *name != '\0' && strlen(name) < 8 && name[strspn(name, "0123456789")] == '\0' &&
+           (*name != '0' || name[1] == '\0');
+}
+
+/* A bus whose name can never be one is no absent one, to be waited for. GPIO chips have labels, of any kind. */
+static int check_bus(const struct psa_sensor *sensor, struct psa_error *error)
+{
+    const char *bus = sensor->bus;
+
+    if (sensor->driver->bus == PSA_BUS_I2C && !is_numbered(bus, "i2c-"))
+        return psa_sensor_refuse(sensor, error, "'%s' is no I2C bus; i2c-1 is one, and sensord --probe shows them",
+                                 bus);
+    if (sensor->driver->bus == PSA_BUS_GPIO && bus[strspn(bus, "0123456789")] == '\0' && !is_numbered(bus, ""))
+        return psa_sensor_refuse(sensor, error, "'%s' is no GPIO chip; gpiochip0 is one, or a label", bus);
+    return 0;
+}
+
 /* A GPIO line is a number. */
 static int check_line(const struct psa_sensor *sensor, struct psa_error *error)
 {
@@ -140,6 +192,7 @@ static int check_line(const struct psa_sensor *sensor, struct psa_error *error)
 static int read_place(struct psa_sensor *sensor, char *place, struct psa_error *error)
 {
     const struct psa_sensor_driver *driver = sensor->driver;
+    const char *wrong;
     char *line, *at;
 
     if (strncmp(place, "/dev/", 5) == 0) place += 5; /* the bus as a file: the same bus */
@@ -152,11 +205,14 @@ static int read_place(struct psa_sensor *sensor, char *place, struct psa_error *
     at = strchr(place, '@');
     if (at != NULL) *at++ = '\0';
     if (*place == '\0') return psa_sensor_refuse(sensor, error, "no bus; it is %s", driver->usage);
+    wrong = decode_percent(place);
+    if (wrong == NULL && line != NULL) wrong = decode_percent(line);
+    if (wrong != NULL) return psa_sensor_refuse(sensor, error, "%s", wrong);
     if (line != NULL && !driver->takes_line && !driver->needs_line)
         return psa_sensor_refuse(sensor, error, "'/%s' means nothing here; it is %s", line, driver->usage);
     if ((line == NULL && driver->needs_line) || (line != NULL && *line == '\0'))
         return psa_sensor_refuse(sensor, error, "no line; it is %s", driver->usage);
-    if (check_line(sensor, error) != 0) return -1;
+    if (check_bus(sensor, error) != 0 || check_line(sensor, error) != 0) return -1;
     if (driver->bus == PSA_BUS_I2C) {
         sensor->address = driver->addresses[0];
         return at != NULL ? read_address(sensor, at, error) : 0;
@@ -174,27 +230,40 @@ static const struct psa_option *option_named(const struct psa_option *table, con
     return NULL;
 }
 
+/* Which options have been given: a bit for each place in its table. */
+struct given {
+    uint64_t common, own;
+};
+
 /* One `name=value`; a flag stands alone. */
-static int read_option(struct psa_sensor *sensor, char *text, struct psa_error *error)
+static int read_option(struct psa_sensor *sensor, char *text, struct given *given, struct psa_error *error)
 {
     char *value = strchr(text, '='), what[160];
-    const struct psa_option *option;
+    const char *wrong;
+    const struct psa_option *option, *table = sensor->driver->options;
     void *config = sensor->config;
+    uint64_t *seen = &given->own;
     struct psa_error why = { 0 };
 
     if (value != NULL) *value++ = '\0';
-    option = option_named(sensor->driver->options, text);
+    option = option_named(table, text);
     if (option == NULL) {
-        option = option_named(psa_sensor_options, text);
+        table = psa_sensor_options;
+        option = option_named(table, text);
         config = &sensor->common;
+        seen = &given->common;
     }
     if (option == NULL)
         return psa_sensor_refuse(sensor, error, "a %s has no option '%s'; sensord --list shows them",
                                  sensor->driver->name, text);
     if ((value != NULL) != (option->type != PSA_OPT_FLAG))
         return psa_sensor_refuse(sensor, error, value != NULL ? "%s takes no value" : "%s needs a value", text);
-    if (value != NULL && !decode_percent(value))
-        return psa_sensor_refuse(sensor, error, "%s: a %% must be followed by two hexadecimal digits", text);
+    wrong = value != NULL ? decode_percent(value) : NULL;
+    if (wrong != NULL) return psa_sensor_refuse(sensor, error, "%s: %s", text, wrong);
+    const uint64_t bit = UINT64_C(1) << (option - table);
+    if ((*seen & bit) != 0 && option->type != PSA_OPT_CALL)
+        return psa_sensor_refuse(sensor, error, "%s is given twice", text);
+    *seen |= bit;
     snprintf(what, sizeof what, "%s: %s", sensor->text, text);
     if (option->type != PSA_OPT_CALL) return psa_option_store(option, config, what, value, error);
     if (option->take(config, option, value, &why) == 0) return 0;
@@ -218,18 +287,21 @@ static int read_options(struct psa_sensor *sensor, char *text, struct psa_error 
 {
     const struct psa_option_set set[2] = { { psa_sensor_options, &sensor->common },
                                            { sensor->driver->options, sensor->config } };
+    struct given given = { 0 };
 
     if (psa_options_default(set, 2, error) != 0) return -1;
     while (text != NULL) {
         char *next = strchr(text, '&');
         if (next != NULL) *next++ = '\0';
-        if (*text != '\0' && read_option(sensor, text, error) != 0) return -1;
+        if (*text != '\0' && read_option(sensor, text, &given, error) != 0) return -1;
         text = next;
     }
     if (sensor->common.rate_hz > 0 && sensor->common.every_ns > 0)
         return psa_sensor_refuse(sensor, error, "rate and every say the same thing twice; give one");
     if (check_name(sensor, "id", sensor->common.id, error) != 0) return -1;
     if (check_name(sensor, "type", sensor->common.type, error) != 0) return -1;
+    if (sensor->common.type != NULL && strcmp(sensor->common.type, "status") == 0)
+        return psa_sensor_refuse(sensor, error, "type=status is what records about sensors have; give another");
     return check_name(sensor, "model", sensor->common.model, error);
 }
 
@@ -286,11 +358,17 @@ static struct psa_sensor *allocate(const struct psa_sensor_driver *driver)
 
 struct psa_sensor *psa_sensor_new(const char *text, struct psa_error *error)
 {
+    return psa_sensor_new_on(text, NULL, error);
+}
+
+struct psa_sensor *psa_sensor_new_on(const char *text, double (*bus_hz)(const char *bus), struct psa_error *error)
+{
     const char *colon = strchr(text, ':');
     const struct psa_sensor_driver *driver;
     struct psa_sensor *sensor;
     char *place, *options;
 
+    if (check_bytes(text, error) != 0) return NULL;
     if (colon == NULL) {
         psa_fail(error, PSA_EXIT_PERMANENT, "'%s' names no sensor; write it like mpu6050:i2c-1@0x68?rate=100Hz", text);
         return NULL;
@@ -309,6 +387,7 @@ struct psa_sensor *psa_sensor_new(const char *text, struct psa_error *error)
     }
     if (read_place(sensor, place, error) == 0 && read_options(sensor, options, error) == 0) {
         preset(sensor);
+        if (bus_hz != NULL && driver->bus == PSA_BUS_I2C) sensor->system_hz = bus_hz(sensor->bus);
         if (driver->configure(sensor, error) == 0) return sensor;
     }
     psa_sensor_free(sensor);

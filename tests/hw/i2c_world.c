@@ -9,6 +9,7 @@
  *                those of chip_control() and the world's below, without the address. KIND none is an empty place.
  *     --smbus    the adapters do SMBus transfers only, as i2c-stub does: I2C_RDWR gives EOPNOTSUPP
  *     --byte     ... and of those only single bytes and words
+ *     --single   ... and not even words
  *     --nack E   what the adapter says of a missing acknowledge: EREMOTEIO (default), ENXIO, ENODEV, EIO
  *     --clock HZ the device tree's clock-frequency. Transfers take their time at this clock, or at 400 kHz
  *     --report F one JSON line a chip at the end: what happened to it
@@ -580,6 +581,7 @@ static char **read_arguments(struct world *world, char **argument)
         const char *option = *argument;
         if (strcmp(option, "--smbus") == 0) world->can = CAN_SMBUS | CAN_BLOCK;
         else if (strcmp(option, "--byte") == 0) world->can = CAN_SMBUS;
+        else if (strcmp(option, "--single") == 0) world->can = CAN_SMBUS & ~(unsigned long)I2C_FUNC_SMBUS_WORD_DATA;
         else if (argument[1] == NULL) die(option, "needs a value");
         else if (strcmp(option, "--nack") == 0 && error_named(argument[1]) != 0) world->nack = error_named(*++argument);
         else if (strcmp(option, "--report") == 0) world->report = *++argument;

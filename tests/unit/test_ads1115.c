@@ -299,10 +299,35 @@ static void the_data_rate_follows_the_rate(void **state)
     /* 100 kHz: 1.292 + 0.025 + 1.41 ms; 400 kHz: 0.35 ms of transfers. */
     assert_true(chosen("ads1115:i2c-1/0?rate=360Hz") == 860);
     refused("ads1115:i2c-1/0?rate=400Hz",
-            "there can be 376 on a bus of 100 kHz; if it runs at 400 kHz, say bus=400kHz");
+            "there can be 376 on a bus of 100 kHz (assumed, since nobody says); if it runs at 400 kHz, say bus=400kHz");
     assert_true(chosen("ads1115:i2c-1/0?rate=500Hz&bus=400kHz") == 860);
-    refused("ads1115:i2c-1/0?rate=800Hz&bus=400kHz", "there can be 605 on a bus of 400 kHz");
+    refused("ads1115:i2c-1/0?rate=800Hz&bus=400kHz", "there can be 605 on a bus of 400 kHz (as its argument says)");
     refused("ads1115:i2c-1/0?rate=10Hz&dr=8", "with dr=8 there can be 7");
+}
+
+static double device_tree(const char *bus)
+{
+    return strcmp(bus, "i2c-3") == 0 ? 400000 : 0;
+}
+
+/* A bus whose clock the system knows needs no bus=. */
+static void the_systems_clock_counts(void **state)
+{
+    struct psa_error error;
+    struct psa_sensor *sensor = psa_sensor_new_on("ads1115:i2c-3/0?rate=500Hz", device_tree, &error);
+    const char *source;
+    (void)state;
+
+    if (sensor == NULL) fail_msg("%s", error.text);
+    assert_true(psa_sensor_bus_hz(sensor, &source) == 400000);
+    assert_string_equal(source, "as the device tree says");
+    psa_sensor_free(sensor);
+    assert_null(psa_sensor_new_on("ads1115:i2c-3/0?rate=800Hz", device_tree, &error));
+    assert_non_null(strstr(error.text, "605 on a bus of 400 kHz (as the device tree says)"));
+    assert_null(strstr(error.text, "say bus="));
+    assert_null(psa_sensor_new_on("ads1115:i2c-1/0?rate=500Hz", device_tree, &error));
+    assert_non_null(strstr(error.text, "say bus=400kHz"));
+    assert_null(psa_sensor_new_on("ads1115:i2c-3/0?rate=500Hz&bus=100kHz", device_tree, &error));
 }
 
 static void the_time_is_the_middle_of_the_conversion(void **state)
@@ -439,6 +464,7 @@ int main(void)
         cmocka_unit_test(scale_and_offset),
         cmocka_unit_test(configurations),
         cmocka_unit_test(the_data_rate_follows_the_rate),
+        cmocka_unit_test(the_systems_clock_counts),
         cmocka_unit_test(the_time_is_the_middle_of_the_conversion),
         cmocka_unit_test(slow_and_endless_chips),
         cmocka_unit_test(values_at_the_ends_are_said),

@@ -254,7 +254,8 @@ static struct wire {
     int asks;
     int silent, damaged;      /* so many answers to come are none, have a wrong checksum */
     uint8_t byte[5], last[5]; /* it answers what was measured after the answer before */
-    struct psa_edge edge[100];
+    size_t noise;             /* so many edges, a square wave's, in place of an answer */
+    struct psa_edge edge[256];
     size_t n;
     int64_t low_for_ns, since_ns; /* of the last ask */
     int64_t emitted_ns;
@@ -285,6 +286,11 @@ static int fake_listen(struct psa_gpio *gpio, struct psa_fault *fault)
     wire.asked_ns = wire.low_ns;
     if (wire.silent > 0) {
         wire.silent--;
+        return 0;
+    }
+    if (wire.noise > 0) {
+        for (; wire.n < wire.noise; wire.n++)
+            wire.edge[wire.n] = (struct psa_edge){ wire.now_ns + 13000 * (int64_t)wire.n, 0, wire.n % 2 == 0 };
         return 0;
     }
     struct line_dice dice = { (uint64_t)wire.asks };
@@ -495,6 +501,15 @@ static void faults_are_told_apart(void **state)
     assert_int_equal(fault.kind, PSA_FAULT_ABSENT);
     assert_non_null(strstr(fault.text, "stays low"));
     wire.stuck_low = false;
+
+    wire.noise = 256; /* 13 us apart */
+    assert_int_equal(read_at(sensor, wire.now_ns + 2 * S, &fault), -1);
+    assert_int_equal(fault.kind, PSA_FAULT_IO);
+    assert_non_null(strstr(fault.text, "256 or more edges where an answer has 84: noise, or something else"));
+    wire.noise = 60;
+    assert_int_equal(read_at(sensor, wire.now_ns + 2 * S, &fault), -1);
+    assert_non_null(strstr(fault.text, "too busy"));
+    wire.noise = 0;
 
     say(0x02, 0x8c, 0x01, 0x5f);
     assert_int_equal(read_at(sensor, wire.now_ns + 2 * S, &fault), 0);

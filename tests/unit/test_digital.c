@@ -314,6 +314,25 @@ static void lost_edges_are_counted(void **state)
     }
 }
 
+/* A storm that lasts is said once a minute, with the sum, and what is left of it at the end. */
+static void a_long_storm_is_said_now_and_then(void **state)
+{
+    (void)state;
+    struct psa_sensor *sensor = wired("digital:gpiochip0/17?every=1s&buffer=64");
+
+    line.buffer = 16;
+    for (int i = 0; i < 85; i++) {
+        for (int k = 0; k < 50; k++) pulse(i * S + (200 + 2 * k) * MS, i * S + (201 + 2 * k) * MS);
+    }
+    for (size_t i = 0; i < line.n_plan; i++) /* a second's edges come all at once, too many for the buffer */
+        line.plan[i].ready_ns = BEGIN_NS + (int64_t)(i / 100) * S + 400 * MS;
+    run_until(sensor, 85 * S);
+    assert_int_equal(line.warnings, 2);
+    sensor->driver->stop(sensor);
+    assert_int_equal(line.warnings, 3);
+    psa_sensor_free(sensor);
+}
+
 /* The same over a deadline: which interval they belong to is not known, so there is no count for either. */
 static void lost_edges_over_a_deadline_are_no_count(void **state)
 {
@@ -517,6 +536,7 @@ int main(void)
         cmocka_unit_test(deadlines_do_not_drift),
         cmocka_unit_test(a_storm_is_counted),
         cmocka_unit_test(lost_edges_are_counted),
+        cmocka_unit_test(a_long_storm_is_said_now_and_then),
         cmocka_unit_test(lost_edges_over_a_deadline_are_no_count),
         cmocka_unit_test(a_late_reader_counts_right),
         cmocka_unit_test(short_pulses_are_counted),

@@ -34,6 +34,7 @@ static struct world {
     bool numbered, frozen, endless_reset, forgets_range, silent, overflows_in_drain;
     double self_test[6];       /* the response to self-test, as a share of the factory trim */
     int fail_reads, fail_fifo; /* so many transfers fail */
+    int slow_sleeps;           /* so many sleeps, once the FIFO fills, take 0.2 s longer */
     int writes;
     double sample_ns[READINGS_MAX]; /* when each was taken */
 
@@ -186,7 +187,9 @@ static int64_t now_ns(struct psa_sensor *sensor)
 static bool sleep_until(struct psa_sensor *sensor, int64_t then_ns)
 {
     (void)sensor;
-    pass_time(then_ns);
+    const bool slow = world.slow_sleeps > 0 && world.reg[0x23] != 0;
+    world.slow_sleeps -= slow;
+    pass_time(then_ns + (slow ? 200 * MS : 0));
     return true;
 }
 
@@ -619,6 +622,52 @@ static void the_fifo_gives_every_sample_its_time(void **unused)
     }
 }
 
+/* The first rate told comes from half a second of samples. */
+static void the_rate_told_is_true_soon(void **unused)
+{
+    static const char *const texts[] = { "mpu6050:i2c-1?rate=200Hz&mode=fifo&selftest=off",
+                                         "mpu6050:i2c-1?rate=100Hz&mode=fifo&selftest=off",
+                                         "mpu6050:i2c-1?rate=50Hz&mode=fifo&selftest=off" };
+
+    (void)unused;
+    for (int i = 0; i < 30; i++) {
+        struct psa_sensor *sensor = fifo_sensor(texts[i % 3], (i - 15) * 0.0021);
+        const double true_hz = sensor->rate_hz * (1 + world.rate_error);
+        read_well(sensor, 100 * MS);
+        const double first = fabs(world.measured_hz / true_hz - 1);
+        read_well(sensor, 4900 * MS);
+        const double later = fabs(world.measured_hz / true_hz - 1);
+        print_message("%g Hz: off by %.3g, after 5 s by %.3g\n", true_hz, first, later);
+        assert_true(later < (i % 3 == 2 ? 1e-3 : 2e-4));
+        psa_sensor_free(sensor);
+    }
+}
+
+/* Twice somebody emptied the FIFO, then the supply dips: counts that do not fit are the sleep's. */
+static void a_chip_that_fell_asleep_is_not_called_another(void **unused)
+{
+    static const char *const texts[] = { "mpu6050:i2c-1?rate=1kHz&mode=fifo&selftest=off",
+                                         "mpu6050:i2c-1?rate=100Hz&mode=fifo&selftest=off",
+                                         "mpu6050:i2c-1?rate=20Hz&mode=fifo&selftest=off" };
+
+    (void)unused;
+    for (int i = 0; i < 30; i++) {
+        struct psa_sensor *sensor = fifo_sensor(texts[i % 3], 0.01);
+        for (int n = 0; n < 2; n++) {
+            read_well(sensor, 2000 * MS);
+            pass_time(world.now_ns + (int64_t)(9e9 / sensor->rate_hz));
+            world.n_fifo = 0;
+            *world.why = '\0';
+            read_well(sensor, 500 * MS);
+            assert_string_equal(world.why, "the chip's FIFO filled unevenly");
+        }
+        read_well(sensor, 40 * i * MS); /* at any moment between two looks at the settings */
+        power_on();
+        read_until_fault(sensor, 1500 * MS, PSA_FAULT_STUCK, "fallen asleep");
+        psa_sensor_free(sensor);
+    }
+}
+
 static void the_fifo_may_hold_the_temperature(void **unused)
 {
     struct psa_sensor *sensor = fifo_sensor("mpu6050:i2c-1?rate=200Hz&mode=fifo&temp=on&selftest=off", 0.01);
@@ -656,6 +705,29 @@ static void an_overflow_is_counted(void **unused)
     world.overflows_in_drain = true; /* what was drained may be torn, and is not given out */
     read_well(sensor, 500 * MS);
     assert_in_range(world.lost, 25, 60);
+    psa_sensor_free(sensor);
+}
+
+/* A machine that is busy while the chip starts: it begins anew, as long as that can help. */
+static void an_overflow_while_starting_is_no_fault(void **unused)
+{
+    struct psa_sensor *sensor = sensor_of("mpu6050:i2c-1?rate=1kHz&mode=fifo&selftest=off");
+
+    (void)unused;
+    world.numbered = true;
+    world.rate_error = 0.01;
+    world.slow_sleeps = 5;
+    start_chip(sensor);
+    assert_int_equal(world.slow_sleeps, 0);
+    read_well(sensor, 1000 * MS);
+    assert_even(0, world.emitted, 0.7e6);
+    assert_int_equal(world.lost, 0);
+    sensor->driver->stop(sensor);
+    memset(sensor->state, 0, sensor->driver->state_size);
+    world.slow_sleeps = 1000;
+    const int64_t begun_ns = world.now_ns;
+    assert_start_fails(sensor, PSA_FAULT_TIMEOUT, "while starting, the chip's FIFO overflowed");
+    assert_true(world.now_ns - begun_ns < sensor->driver->patience_ns);
     psa_sensor_free(sensor);
 }
 
@@ -770,6 +842,9 @@ int main(void)
         cmocka_unit_test(the_fifo_gives_every_sample_its_time),
         cmocka_unit_test(the_fifo_may_hold_the_temperature),
         cmocka_unit_test(an_overflow_is_counted),
+        cmocka_unit_test(an_overflow_while_starting_is_no_fault),
+        cmocka_unit_test(the_rate_told_is_true_soon),
+        cmocka_unit_test(a_chip_that_fell_asleep_is_not_called_another),
         cmocka_unit_test(failed_transfers_cost_what_they_must),
         cmocka_unit_test(a_torn_fifo_is_begun_anew),
         cmocka_unit_test(missing_samples_are_noticed),

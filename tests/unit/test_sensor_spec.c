@@ -59,6 +59,10 @@ static void test_place(void **state)
     assert_string_equal(sensor->bus, "gpiochip0");
     assert_string_equal(sensor->line, "4");
     psa_sensor_free(sensor);
+    sensor = make("dht11:a%20chip%2fb/4"); /* a label may be anything */
+    assert_string_equal(sensor->bus, "a chip/b");
+    assert_string_equal(sensor->line, "4");
+    psa_sensor_free(sensor);
     sensor = make("mpu6050:i2c-1@104"); /* decimal */
     assert_int_equal(sensor->address, 0x68);
     psa_sensor_free(sensor);
@@ -80,6 +84,14 @@ static void test_options(void **state)
     psa_sensor_free(sensor);
     sensor = make("sim:imu?every=1.5s");
     assert_int_equal(sensor->period_ns, 1500000000);
+    psa_sensor_free(sensor);
+    sensor = make("sim:dht11?every=1h"); /* less often than the scenes of sim have a rate for */
+    assert_int_equal(sensor->period_ns, 3600000000000);
+    psa_sensor_free(sensor);
+    sensor = make("sim:dht11?rate=0.0001Hz");
+    assert_int_equal(sensor->period_ns, 10000000000000);
+    psa_sensor_free(sensor);
+    sensor = make("sim:imu?unplug=1s,1s&unplug=3s,1s&fault=spike,at=1s,amplitude=2&fault=stuck,at=2s"); /* what may be repeated */
     psa_sensor_free(sensor);
     sensor = make("sim:imu?rate=3Hz"); /* deadlines are multiples of the exact period */
     assert_int_equal(sensor->period_ns, 333333333);
@@ -110,6 +122,14 @@ static void test_refused_places(void **state)
     refuse("sim:imu/3", "sim:imu/3: '/3' means nothing here; it is sim:imu|bmp180|dht11|vibration");
     refuse("dht11:gpiochip0/four", "dht11:gpiochip0/four: 'four' is no line of a GPIO chip; they are counted from 0");
     refuse("dht11:gpiochip0/-1", "dht11:gpiochip0/-1: '-1' is no line of a GPIO chip; they are counted from 0");
+    refuse("mpu6050:foo", "mpu6050:foo: 'foo' is no I2C bus; i2c-1 is one, and sensord --probe shows them");
+    refuse("bmp180:i2c-x", "bmp180:i2c-x: 'i2c-x' is no I2C bus; i2c-1 is one, and sensord --probe shows them");
+    refuse("bmp180:i2c-01", "bmp180:i2c-01: 'i2c-01' is no I2C bus; i2c-1 is one, and sensord --probe shows them");
+    refuse("bmp180:i2c-", "bmp180:i2c-: 'i2c-' is no I2C bus; i2c-1 is one, and sensord --probe shows them");
+    refuse("bmp180:/dev/null", "bmp180:/dev/null: 'null' is no I2C bus; i2c-1 is one, and sensord --probe shows them");
+    refuse("bmp180:i2c-1%20", "bmp180:i2c-1%20: 'i2c-1 ' is no I2C bus; i2c-1 is one, and sensord --probe shows them");
+    refuse("digital:01/3", "digital:01/3: '01' is no GPIO chip; gpiochip0 is one, or a label");
+    refuse("digital:chip%2/3", "digital:chip%2/3: a % must be followed by two hexadecimal digits");
     refuse("sim:nothing", "sim:nothing: 'nothing' is none of imu, bmp180, dht11 and vibration");
 }
 
@@ -120,7 +140,13 @@ static void test_refused_options(void **state)
     refuse("sim:imu?id", "sim:imu: id needs a value");
     refuse("sim:imu?id=", "sim:imu: id is empty");
     refuse("sim:imu?id=a%2", "sim:imu: id: a % must be followed by two hexadecimal digits");
-    refuse("sim:imu?id=a%00", "sim:imu: id: a % must be followed by two hexadecimal digits");
+    refuse("sim:imu?id=a%00", "sim:imu: id: %00 cannot be part of a text");
+    refuse("sim:imu?type=status", "sim:imu: type=status is what records about sensors have; give another");
+    refuse("sim:imu?id=a&id=b", "sim:imu: id is given twice");
+    refuse("sim:imu?seed=1&rate=1Hz&seed=1", "sim:imu: seed is given twice");
+    refuse("mpu6050:i2c-1?stuck=1", "mpu6050:i2c-1: stuck: 2 at least, or 0: never");
+    refuse("bmp180:i2c-1?stuck=1", "bmp180:i2c-1: stuck: 2 at least, or 0: never");
+    refuse("sim:imu?every=1ns", "sim:imu: every: '1ns' is not within 100us to 1d");
     refuse("sim:imu?id=a%ff", "sim:imu: id is no UTF-8");
     refuse("sim:imu?rate=fast", "sim:imu: rate: 'fast' is no frequency; write it like 10Hz or 1.5kHz");
     refuse("sim:imu?rate=1Hz&every=1s", "sim:imu: rate and every say the same thing twice; give one");
@@ -130,6 +156,20 @@ static void test_refused_options(void **state)
     refuse("sim:imu?mean=5", "sim:imu: imu has no 'mean'");
     refuse("sim:imu?fault=fire,at=1s", "sim:imu: no fault is called 'fire'");
     refuse("sim:imu?noise=1%20seed=2", "sim:imu: no option of this driver has a blank in it");
+}
+
+/* What a file of two sensors in a line, or of another system's line ends, would make of an id. */
+static void test_refused_bytes(void **state)
+{
+    (void)state;
+    refuse("sim:imu?id=a sim:dht11", "'sim:imu?id=a' has a blank behind it; each sensor is an argument, or in a file a "
+                                     "line, of its own, and %20 is a "
+                                     "blank in a name");
+    refuse("sim:imu?id=a\tb", "'sim:imu?id=a' has a blank behind it; each sensor is an argument, or in a file a line, "
+                              "of its own, and %20 is a "
+                              "blank in a name");
+    refuse("sim:imu\rsim:dht11", "'sim:imu' has a control byte behind it, 0x0d");
+    refuse("sim:imu?id=a\x7f", "'sim:imu?id=a' has a control byte behind it, 0x7f");
 }
 
 /* The unit may be left out, but an exact spelling goes before. */
@@ -174,9 +214,13 @@ static void test_every_driver_is_whole(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_place),          cmocka_unit_test(test_options),
-        cmocka_unit_test(test_refused_places), cmocka_unit_test(test_refused_options),
-        cmocka_unit_test(test_choices),        cmocka_unit_test(test_every_driver_is_whole),
+        cmocka_unit_test(test_place),
+        cmocka_unit_test(test_options),
+        cmocka_unit_test(test_refused_places),
+        cmocka_unit_test(test_refused_options),
+        cmocka_unit_test(test_refused_bytes),
+        cmocka_unit_test(test_choices),
+        cmocka_unit_test(test_every_driver_is_whole),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,6 +7,7 @@
 #include "core/option.h"
 
 #include <getopt.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,14 +37,14 @@ static const struct unit size_units[] = { { "", 1 },     { "B", 1 },         { "
                                           { "MB", 1e6 }, { "MiB", 1048576 }, { "GB", 1e9 }, { "GiB", 1073741824 },
                                           { NULL, 0 } };
 
-/* A number and a unit: the value in the base unit. *bare says that no unit stood there. */
+/* A number and a unit: the value in the base unit, which may be infinite. *bare says that no unit stood there. */
 static bool parse_quantity(const char *text, const struct unit *units, double *value, bool *bare)
 {
     const char *end = text + strlen(text), *behind;
     bool finite;
 
     behind = psa_number_scan(text, end, value, &finite);
-    if (!behind || !finite) return false;
+    if (!behind) return false;
     if (bare) *bare = behind == end;
     for (; units->name; units++)
         if (strcmp(behind, units->name) == 0) {
@@ -58,13 +59,19 @@ static bool fits_int64(double value)
     return value > -9.2e18 && value < 9.2e18;
 }
 
+static int fail_large(const char *text, const char *what, struct psa_error *error)
+{
+    return psa_fail(error, PSA_EXIT_PERMANENT, "%s: '%s' is too large", what, text);
+}
+
 int psa_parse_duration(const char *text, const char *what, int64_t *ns, struct psa_error *error)
 {
     double value;
 
-    if (!parse_quantity(text, duration_units, &value, NULL) || !fits_int64(value))
+    if (!parse_quantity(text, duration_units, &value, NULL))
         return psa_fail(error, PSA_EXIT_PERMANENT, "%s: '%s' is no duration; write it like 250ms, 1.5s, 5m, 2h or 1d",
                         what, text);
+    if (!fits_int64(value)) return fail_large(text, what, error);
     *ns = (int64_t)(value < 0 ? value - 0.5 : value + 0.5);
     return 0;
 }
@@ -74,6 +81,7 @@ int psa_parse_rate(const char *text, const char *what, double *hz, struct psa_er
     if (!parse_quantity(text, rate_units, hz, NULL))
         return psa_fail(error, PSA_EXIT_PERMANENT, "%s: '%s' is no frequency; write it like 10Hz or 1.5kHz", what,
                         text);
+    if (!isfinite(*hz)) return fail_large(text, what, error);
     return 0;
 }
 
@@ -81,9 +89,10 @@ int psa_parse_size(const char *text, const char *what, int64_t *bytes, struct ps
 {
     double value;
 
-    if (!parse_quantity(text, size_units, &value, NULL) || !fits_int64(value))
+    if (!parse_quantity(text, size_units, &value, NULL))
         return psa_fail(error, PSA_EXIT_PERMANENT, "%s: '%s' is no size; write it like 64KiB, 1MiB or 2GiB", what,
                         text);
+    if (!fits_int64(value)) return fail_large(text, what, error);
     *bytes = (int64_t)value;
     return 0;
 }
@@ -95,9 +104,10 @@ int psa_parse_span(const char *text, const char *what, struct psa_span *span, st
 
     span->by_count = psa_int_parse(text, text + strlen(text), &span->value);
     if (!span->by_count) {
-        if (!parse_quantity(text, duration_units, &value, &bare) || !fits_int64(value))
+        if (!parse_quantity(text, duration_units, &value, &bare))
             return psa_fail(error, PSA_EXIT_PERMANENT,
                             "%s: '%s' is neither a count like 100 nor a duration like 250ms or 1s", what, text);
+        if (!fits_int64(value)) return fail_large(text, what, error);
         if (bare && value > 0) /* beside 2, which is a count, 2.5 must not be seconds */
             return psa_fail(error, PSA_EXIT_PERMANENT, "%s: '%s' is no whole number; for seconds write %ss", what, text,
                             text);
@@ -109,28 +119,50 @@ int psa_parse_span(const char *text, const char *what, struct psa_span *span, st
 
 int psa_parse_count(const char *text, const char *what, int64_t *value, struct psa_error *error)
 {
-    if (!psa_int_parse(text, text + strlen(text), value))
-        return psa_fail(error, PSA_EXIT_PERMANENT, "%s: '%s' is no whole number", what, text);
-    return 0;
+    const char *digits = text + (*text == '-');
+
+    if (psa_int_parse(text, text + strlen(text), value)) return 0;
+    if (*digits >= '1' && *digits <= '9' && digits[strspn(digits, "0123456789")] == 0)
+        return fail_large(text, what, error);
+    return psa_fail(error, PSA_EXIT_PERMANENT, "%s: '%s' is no whole number", what, text);
 }
 
 int psa_parse_real(const char *text, const char *what, double *value, struct psa_error *error)
 {
-    if (!psa_number_parse(text, text + strlen(text), value))
+    const char *end = text + strlen(text);
+    bool finite;
+
+    if (psa_number_scan(text, end, value, &finite) != end)
         return psa_fail(error, PSA_EXIT_PERMANENT, "%s: '%s' is no number", what, text);
-    return 0;
+    return finite ? 0 : fail_large(text, what, error);
+}
+
+/* A bound of a range as one would write it: of a duration, in the largest unit that makes it a whole number. */
+static void put_bound(enum psa_option_type type, double bound, char text[PSA_NUMBER_MAX + 4])
+{
+    static const struct unit units[] = { { "d", 86400e9 }, { "h", 3600e9 }, { "m", 60e9 }, { "s", 1e9 },
+                                         { "ms", 1e6 },    { "us", 1e3 },   { "ns", 1 } };
+    size_t i = bound == 0 ? 3 : 0; /* 0s */
+
+    if (type != PSA_OPT_DURATION) {
+        psa_number_text(bound, text);
+        return;
+    }
+    while (i + 1 < sizeof units / sizeof *units && fmod(bound, units[i].factor) != 0) i++;
+    psa_number_text(bound / units[i].factor, text);
+    strcat(text, units[i].name);
 }
 
 static int check_range(const struct psa_option *option, const char *what, const char *text, double value,
                        struct psa_error *error)
 {
-    char low[PSA_NUMBER_MAX + 1], high[PSA_NUMBER_MAX + 1];
+    char low[PSA_NUMBER_MAX + 4], high[PSA_NUMBER_MAX + 4];
 
     if ((option->min == 0 && option->max == 0) || (value >= option->min && value <= option->max)) return 0;
-    psa_number_text(option->min, low);
-    psa_number_text(option->max, high);
+    put_bound(option->type, option->min, low);
+    put_bound(option->type, option->max, high);
     return psa_fail(error, PSA_EXIT_PERMANENT, "%s: '%s' is not within %s to %s%s", what, text, low, high,
-                    option->type == PSA_OPT_DURATION ? " nanoseconds" : "");
+                    option->type == PSA_OPT_RATE ? " Hz" : "");
 }
 
 int psa_option_store(const struct psa_option *option, void *config, const char *what, const char *text,

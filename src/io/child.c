@@ -22,7 +22,7 @@ static void close_one(int *fd)
 /* Between fork and exec. */
 static void become(char *const *argv, int in, int out)
 {
-    static const int ours[] = { SIGTERM, SIGINT, SIGUSR1, SIGPIPE };
+    static const int ours[] = { SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGPIPE };
     static const char *const private[] = { "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID" };
     sigset_t none;
 

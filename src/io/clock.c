@@ -53,8 +53,10 @@ int64_t psa_clock_offset_ns(_Atomic int64_t *offset_ns)
 bool psa_clock_is_synced(void)
 {
     struct timex state = { 0 };
+    const int status = adjtimex(&state);
 
-    return adjtimex(&state) != TIME_ERROR && !(state.status & STA_UNSYNC);
+    /* -1: a sandbox that forbids the call, and says nothing of the clock. */
+    return status >= 0 && status != TIME_ERROR && !(state.status & STA_UNSYNC);
 }
 
 int psa_wait_ms(int64_t wait_ns)

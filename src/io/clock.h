@@ -17,7 +17,7 @@ int64_t psa_clock_wall_ns(void);
  */
 int64_t psa_clock_offset_ns(_Atomic int64_t *offset_ns);
 
-/* Does the kernel call the wall clock synchronised, adjtimex(2)? */
+/* Does the kernel call the wall clock synchronised, adjtimex(2)? A kernel that does not answer does not. */
 bool psa_clock_is_synced(void);
 
 /* Lower *wait_ns so that a wait that begins at now_ns ends by then_ns. */

@@ -6,7 +6,8 @@
  *     sensord_clock.c    steps of the wall clock, and whether it is synchronised
  *     sensord_status.c   heartbeats, statistics, what systemd is told
  *     sensord_setup.c    which sensors there are
- *     sensord_worker.c   the threads; sensord_hub.c where they meet, sensord_queue.c between them and the output
+ *     sensord_worker.c   the threads; sensord_state.c how their sensors are; sensord_hub.c where they meet the main thread, with
+ *                        sensord_queue.c between them and the output, and sensord_note.c between them and stderr
  */
 #ifndef PSA_IO_SENSORD_H
 #define PSA_IO_SENSORD_H
@@ -31,6 +32,7 @@ struct psa_output {
     uint64_t behind_n;      /* readings dropped since then */
     bool behind_said;
     struct psa_note dropped;
+    int64_t step_ns; /* by how much the wall clock was set in records that were dropped */
 };
 
 /* The wall clock. */
@@ -52,7 +54,6 @@ struct psa_sensord {
     int64_t start_ns, stop_ns; /* stop_ns: when a stop was asked for; 0: not yet */
     int stops_heard;           /* signals that had come by then */
     int64_t tick_ns, minute_ns, heartbeat_ns, watchdog_ns, watchdog_every_ns; /* when each is due */
-    int64_t heartbeat_last_ns;                                                /* on the wall clock */
     uint64_t heartbeats;
     bool ready;       /* every sensor was tried */
     bool left_behind; /* a thread that hangs still uses all this */
@@ -77,6 +78,8 @@ void psa_sensord_clock_open(struct psa_sensord *run);
 void psa_sensord_clock_close(struct psa_sensord *run);
 /* Was the clock set? For when timer_fd is readable, and once a second for kernels that do not say. */
 void psa_sensord_clock_look(struct psa_sensord *run);
+/* Write the record of a step, the hub's lock being held. */
+void psa_sensord_clock_put(struct psa_sensord *run, int64_t step_ns);
 /* Ask the kernel whether it is synchronised; a change is said. */
 void psa_sensord_clock_ask(struct psa_sensord *run, bool first);
 

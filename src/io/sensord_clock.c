@@ -12,8 +12,8 @@
 
 /* A smaller change is the error of looking, not a step. */
 #define STEP_MIN_NS 10000
-/* Seconds since 1970 that the timer waits for: it is not meant to fire, only to be cancelled. */
-#define NEVER_S 9000000000
+/* Seconds since 1970 that the timer waits for: it is not meant to fire, only to be cancelled. 32 bits end in 2038. */
+#define NEVER_S ((time_t)(sizeof(time_t) > 4 ? INT64_C(9000000000) : INT32_MAX))
 
 static void arm(const struct psa_sensord *run)
 {
@@ -34,10 +34,19 @@ void psa_sensord_clock_close(struct psa_sensord *run)
     if (run->wall.timer_fd >= 0) close(run->wall.timer_fd);
 }
 
+void psa_sensord_clock_put(struct psa_sensord *run, int64_t step_ns)
+{
+    struct psa_queue_entry entry = { .owner = PSA_QUEUE_NOBODY, .kind = PSA_QUEUE_STEP, .step_ns = step_ns };
+
+    run->hub.scratch.n = 0;
+    psa_record_put_step(&run->hub.scratch, (double)step_ns / PSA_NS_PER_SECOND, psa_clock_ns() + run->wall.offset_ns,
+                        run->hub.unsynced);
+    if (!run->hub.scratch.failed) (void)psa_hub_push(&run->hub, &entry, psa_buf_str(&run->hub.scratch));
+}
+
 void psa_sensord_clock_look(struct psa_sensord *run)
 {
     const int64_t offset_ns = psa_clock_offset_ns(&run->hub.offset_ns), step_ns = offset_ns - run->wall.offset_ns;
-    struct psa_queue_entry entry = { .owner = PSA_QUEUE_NOBODY, .kind = PSA_QUEUE_STATUS };
     uint64_t fired;
 
     /* ECANCELED says that the clock was set, and the timer waits for nothing any more. */
@@ -47,9 +56,7 @@ void psa_sensord_clock_look(struct psa_sensord *run)
     run->wall.steps++;
     const double step_s = (double)step_ns / PSA_NS_PER_SECOND;
     pthread_mutex_lock(&run->hub.lock);
-    run->hub.scratch.n = 0;
-    psa_record_put_step(&run->hub.scratch, step_s, psa_clock_ns() + offset_ns, run->hub.unsynced);
-    if (!run->hub.scratch.failed) psa_hub_push(&run->hub, &entry, psa_buf_str(&run->hub.scratch));
+    psa_sensord_clock_put(run, step_ns);
     pthread_mutex_unlock(&run->hub.lock);
     psa_hub_say(&run->hub, NULL, "clock", "the wall clock was set %s by %.6g s; timestamps follow it from here on",
                 step_ns > 0 ? "forward" : "back", step_ns > 0 ? step_s : -step_s);

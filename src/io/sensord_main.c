@@ -25,9 +25,13 @@
 
 /* A worker whose call hangs is waited for so long when all stop; then it is left behind. */
 #define STOP_PATIENCE_NS PSA_NS_PER_SECOND
+/* Stderr is waited for so long at the end; then the rest is not said. */
+#define LAST_WORDS_MS 1000
 /* What is looked at now and then, and which messages a service of months may repeat. */
 #define TICK_NS PSA_NS_PER_SECOND
 #define MINUTE_NS (60 * PSA_NS_PER_SECOND)
+/* A block so many times as long as the distance of heartbeats is worth a word. */
+#define BLOCK_LONG 4
 
 #define AT(member) offsetof(struct psa_sensord_config, member)
 static const struct psa_option options[] = {
@@ -114,7 +118,27 @@ static int make_workers(struct psa_sensord *run, struct psa_error *error)
         worker->index = (uint16_t)i;
         if (run->setup.hold_of[i] != PSA_NO_INDEX) worker->hold = &run->setup.hold[run->setup.hold_of[i]];
     }
+    for (size_t i = 0; i < run->n; i++) {
+        struct psa_worker *worker = &run->worker[i];
+        const bool strict = run->config.worker.strict;
+        if (psa_state_init(&worker->state, &run->hub, worker->sensor, worker->index, strict, error) != 0) return -1;
+    }
     return 0;
+}
+
+/* A heartbeat promises nothing of the time of a block that is being gathered: one far longer makes it late by as much. */
+static void warn_of_blocks(struct psa_sensord *run)
+{
+    for (size_t i = 0; i < run->n; i++) {
+        const struct psa_sensor *sensor = run->worker[i].sensor;
+        const double block_s = sensor->rate_hz > 0 ? (double)sensor->common.block / sensor->rate_hz : 0;
+        const double heartbeat_s = (double)run->config.heartbeat_ns / PSA_NS_PER_SECOND;
+        if (run->config.heartbeat_ns > 0 && block_s >= BLOCK_LONG * heartbeat_s)
+            psa_hub_say(&run->hub, sensor->id, "block",
+                        "a block lasts %g s, and no heartbeat passes it: they are that late, for all sensors, where "
+                        "--heartbeat says %g s; give a smaller block=",
+                        block_s, heartbeat_s);
+    }
 }
 
 /* Everything that may be refused, before any sensor is touched. */
@@ -127,6 +151,7 @@ static int prepare(struct psa_sensord *run, char **argument, size_t n, struct ps
     if (psa_hub_init(&run->hub, error) != 0) return -1;
     if (make_workers(run, error) != 0 || psa_sensord_make_queue(run, error) != 0) return -1;
     if (run->config.count > 0) run->hub.left = run->config.count;
+    warn_of_blocks(run);
     return 0;
 }
 
@@ -166,16 +191,37 @@ static void each_second(struct psa_sensord *run)
 {
     psa_sensord_clock_ask(run, false);
     psa_sensord_clock_look(run);
-    psa_sensord_say_dropped(run, false);
-    for (size_t i = 0; i < run->n; i++) psa_worker_say_notes(&run->worker[i], false);
+    pthread_mutex_lock(&run->hub.lock);
+    run->hub.to_say = true; /* what was said a minute ago may be due again */
+    pthread_mutex_unlock(&run->hub.lock);
 }
 
 /* Ten messages of a kind within a minute are enough; a minute later there may be ten more. */
 static void each_minute(struct psa_sensord *run)
 {
-    static const char *const causes[] = { "missed", "lost", "warning", "clock", "queue" };
+    static const char *const causes[] = { "missed", "lost", "clock", "queue" };
 
     for (size_t i = 0; i < sizeof causes / sizeof *causes; i++) psa_hub_mended(&run->hub, causes[i]);
+    for (size_t i = 0; i < run->n; i++) psa_state_mend(&run->worker[i].state);
+}
+
+/* Say what is due, as far as stderr takes it: everything else goes on without a reader there. */
+static void say(struct psa_sensord *run, bool at_once)
+{
+    struct psa_hub *hub = &run->hub;
+    bool done;
+
+    psa_sensord_say_dropped(run, at_once);
+    pthread_mutex_lock(&hub->lock);
+    const bool asked = hub->to_say || at_once;
+    hub->to_say = false;
+    pthread_mutex_unlock(&hub->lock);
+    done = psa_hub_say_waiting(hub);
+    for (size_t i = 0; i < run->n && done && asked; i++) done = psa_state_say(&run->worker[i].state, at_once);
+    if (done || !asked) return;
+    pthread_mutex_lock(&hub->lock);
+    hub->to_say = true;
+    pthread_mutex_unlock(&hub->lock);
 }
 
 /* Do what is due. Returns how long there is nothing to do. */
@@ -184,7 +230,7 @@ static int64_t look_around(struct psa_sensord *run)
     const int64_t now_ns = psa_clock_ns();
     int64_t wait_ns = MINUTE_NS;
 
-    for (size_t i = 0; i < run->n; i++) psa_worker_watch(&run->worker[i], now_ns, &wait_ns);
+    for (size_t i = 0; i < run->n; i++) psa_state_watch(&run->worker[i].state, now_ns, &wait_ns);
     if (is_due(&run->tick_ns, TICK_NS, now_ns, &wait_ns)) each_second(run);
     if (is_due(&run->minute_ns, MINUTE_NS, now_ns, &wait_ns)) each_minute(run);
     if (run->config.heartbeat_ns > 0 && is_due(&run->heartbeat_ns, run->config.heartbeat_ns, now_ns, &wait_ns))
@@ -209,7 +255,7 @@ static bool are_done(struct psa_sensord *run, int64_t now_ns, int64_t *wait_ns)
     bool done = true;
 
     pthread_mutex_lock(&run->hub.lock);
-    for (size_t i = 0; i < run->n; i++) done = done && run->worker[i].view.done;
+    for (size_t i = 0; i < run->n; i++) done = done && run->worker[i].state.done;
     pthread_mutex_unlock(&run->hub.lock);
     if (done || now_ns >= run->stop_ns + STOP_PATIENCE_NS) return true;
     psa_wake_by(wait_ns, run->stop_ns + STOP_PATIENCE_NS, now_ns);
@@ -253,7 +299,8 @@ static int wait_for_any(struct psa_sensord *run, bool waiting, int64_t wait_ns, 
     struct pollfd watch[] = { { psa_signals_fd(), POLLIN, 0 },
                               { run->hub.wake_fd, POLLIN, 0 },
                               { run->wall.timer_fd, POLLIN, 0 },
-                              { STDOUT_FILENO, waiting ? POLLOUT : 0, 0 } };
+                              { STDOUT_FILENO, waiting ? POLLOUT : 0, 0 },
+                              { run->hub.deaf ? STDERR_FILENO : -1, POLLOUT, 0 } }; /* what waits for it is said then */
     const int ready = poll(watch, sizeof watch / sizeof *watch, psa_wait_ms(wait_ns));
     uint64_t woken;
 
@@ -262,6 +309,7 @@ static int wait_for_any(struct psa_sensord *run, bool waiting, int64_t wait_ns, 
     if (watch[0].revents) psa_signals_drain();
     if (watch[1].revents) (void)!read(run->hub.wake_fd, &woken, sizeof woken);
     if (watch[2].revents) psa_sensord_clock_look(run);
+    if (watch[4].revents) run->hub.deaf = false;
     if (watch[3].revents & POLLOUT) return psa_sensord_write(run, error);
     if (watch[3].revents & POLLERR) return psa_fail(error, PSA_BROKEN_PIPE, "stdout: the reader has gone");
     return 0;
@@ -272,7 +320,7 @@ static int turn(struct psa_sensord *run, struct psa_error *error)
     for (;;) {
         int64_t wait_ns = look_around(run);
         const bool waiting = psa_sensord_take(run);
-        psa_sensord_say_dropped(run, false);
+        say(run, false);
         if (psa_stats_asked() && psa_sensord_print_stats(run, true, error) != 0) return -1;
         if (psa_stop_asked() || run->hub.stopping) {
             const int status = wind_up(run, waiting, &wait_ns, error);
@@ -289,6 +337,7 @@ static bool stop_workers(struct psa_sensord *run)
 {
     struct pollfd watch = { run->hub.wake_fd, POLLIN, 0 };
     uint64_t woken;
+    bool all = true;
 
     psa_hub_stop(&run->hub);
     if (run->stop_ns == 0) run->stop_ns = psa_clock_ns();
@@ -299,12 +348,12 @@ static bool stop_workers(struct psa_sensord *run)
     }
     for (size_t i = 0; i < run->n; i++) {
         pthread_mutex_lock(&run->hub.lock);
-        const bool done = run->worker[i].view.done;
+        const bool done = run->worker[i].state.done;
         pthread_mutex_unlock(&run->hub.lock);
-        if (!done) return false;
-        pthread_join(run->worker[i].thread, NULL);
+        if (done) pthread_join(run->worker[i].thread, NULL);
+        all = all && done;
     }
-    return true;
+    return all;
 }
 
 static int run_sensors(struct psa_sensord *run, struct psa_error *error)
@@ -314,11 +363,9 @@ static int run_sensors(struct psa_sensord *run, struct psa_error *error)
 
     if (status == 0) status = turn(run, error);
     run->left_behind = !stop_workers(run);
-    psa_sensord_say_dropped(run, true);
-    for (size_t i = 0; i < run->n; i++) psa_worker_say_notes(&run->worker[i], true);
-    pthread_mutex_lock(&run->hub.say_lock);
-    psa_report_totals(&run->hub.report);
-    pthread_mutex_unlock(&run->hub.say_lock);
+    run->hub.patience_ms = LAST_WORDS_MS;
+    say(run, true);
+    psa_hub_say_totals(&run->hub);
     if (psa_sensord_print_stats(run, false, &later) != 0 && status == 0) {
         *error = later;
         status = -1;
@@ -326,6 +373,20 @@ static int run_sensors(struct psa_sensord *run, struct psa_error *error)
     if (status == 0 && run->hub.strict_down != NULL)
         status = psa_fail(error, PSA_EXIT_RUNTIME, "%s went down, and --strict was given", run->hub.strict_down);
     return status;
+}
+
+static struct psa_sensord *make_run(void)
+{
+    struct psa_sensord *run = calloc(1, sizeof *run);
+    struct psa_error error;
+
+    if (run == NULL) {
+        psa_fail_memory(&error, "starting");
+        psa_report_error("sensord", &error);
+        return NULL;
+    }
+    run->hub.wake_fd = run->hub.stop_fd = run->wall.timer_fd = -1;
+    return run;
 }
 
 static void release(struct psa_sensord *run)
@@ -339,30 +400,38 @@ static void release(struct psa_sensord *run)
     psa_setup_free(&run->setup);
     psa_hub_free(&run->hub);
     psa_buf_free(&run->output.pending);
+    free(run);
 }
 
 int psa_sensord_main(int argc, char **argv)
 {
-    struct psa_sensord run = { .hub = { .wake_fd = -1, .stop_fd = -1 }, .wall = { .timer_fd = -1 } };
+    struct psa_sensord *run = make_run(); /* not on the stack: a thread that hangs outlives this function */
     const struct psa_source_program program = {
-        "sensord",   "[options] [sensor ...]", "Read sensors at even times: one record a reading on stdout.", options,
-        &run.config,
+        "sensord",    "[options] [sensor ...]", "Read sensors at even times: one record a reading on stdout.", options,
+        &run->config,
     };
     struct psa_error error = { 0 };
     struct psa_writer out;
     char asked;
-    int operand = 0, status = psa_source_parse(&program, argc, argv, &operand, &asked);
+    int operand = 0, status;
 
-    if (status != PSA_SOURCE_GO) return status;
+    if (run == NULL) return PSA_EXIT_RUNTIME;
+    status = psa_source_parse(&program, argc, argv, &operand, &asked);
+    if (status != PSA_SOURCE_GO) {
+        release(run);
+        return status;
+    }
     (void)mallopt(M_ARENA_MAX, 1); /* threads that hardly allocate need no heaps of their own */
     psa_writer_init(&out, STDOUT_FILENO, "stdout");
-    if (asked != 0) {
+    if (asked != 0 && argc > 2) {
+        status = psa_fail(&error, PSA_EXIT_PERMANENT, "--%s stands alone", asked == 'l' ? "list" : "probe");
+    } else if (asked != 0) {
         status = answer(asked, &out.buf, &error);
     } else {
-        status = prepare(&run, argv + operand, (size_t)(argc - operand), &error);
-        if (status == 0) status = run_sensors(&run, &error);
+        status = prepare(run, argv + operand, (size_t)(argc - operand), &error);
+        if (status == 0) status = run_sensors(run, &error);
     }
     status = psa_source_end(program.name, &out, status, &error);
-    if (!run.left_behind) release(&run); /* a thread that hangs still uses it all */
+    if (!run->left_behind) release(run); /* a thread that hangs still uses it all */
     return status;
 }

@@ -29,13 +29,15 @@ static void count_dropped(void *ctx, const struct psa_queue_entry *entry)
     struct psa_sensord *run = ctx;
     struct psa_output *output = &run->output;
 
-    if (entry->owner == PSA_QUEUE_NOBODY) return; /* the next heartbeat makes up for this one */
-    struct psa_worker_view *view = &run->worker[entry->owner].view;
-    if (entry->kind == PSA_QUEUE_STATUS) view->status_lost = true;
+    if (entry->kind == PSA_QUEUE_HEARTBEAT) return; /* the next one makes up for it */
     if (!output->behind) output->behind_ns = psa_clock_ns();
     output->behind = true;
-    if (entry->weight == 0) return;
-    view->dropped += entry->weight;
+    if (entry->kind == PSA_QUEUE_STEP) output->step_ns += entry->step_ns;
+    else psa_state_dropped(&run->worker[entry->owner].state, entry);
+    if (entry->kind != PSA_QUEUE_READING) {
+        run->hub.n_status--; /* it is written anew when the reader is back, and counts then */
+        return;
+    }
     output->behind_n += entry->weight;
     psa_note_add(&output->dropped, entry->weight, 0, psa_clock_ns());
 }
@@ -71,10 +73,11 @@ int psa_sensord_make_queue(struct psa_sensord *run, struct psa_error *error)
 static void catch_up(struct psa_sensord *run, struct psa_note *told)
 {
     struct psa_output *output = &run->output;
+    const int64_t step_ns = output->step_ns;
 
-    for (size_t i = 0; i < run->n; i++) {
-        if (run->worker[i].view.status_lost) psa_worker_push_status(&run->worker[i]);
-    }
+    output->step_ns = 0;
+    if (step_ns != 0) psa_sensord_clock_put(run, step_ns);
+    for (size_t i = 0; i < run->n; i++) psa_state_catch_up(&run->worker[i].state);
     if (output->behind_said) *told = (struct psa_note){ .n = output->behind_n, .first_ns = output->behind_ns };
     output->behind = output->behind_said = false;
     output->behind_n = 0;
@@ -151,7 +154,7 @@ uint64_t psa_sensord_abandon(struct psa_sensord *run)
     while (psa_queue_front(queue, &entry) != NULL) {
         psa_queue_pop(queue);
         count_dropped(run, &entry);
-        n += entry.weight;
+        if (entry.kind == PSA_QUEUE_READING) n += entry.weight;
     }
     pthread_mutex_unlock(&run->hub.lock);
     return n;

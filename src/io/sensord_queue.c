@@ -78,20 +78,18 @@ static bool make_way(struct psa_queue *queue, size_t need)
     return true;
 }
 
-void psa_queue_push(struct psa_queue *queue, const struct psa_queue_entry *entry, const char *line)
+bool psa_queue_push(struct psa_queue *queue, const struct psa_queue_entry *entry, const char *line)
 {
     const size_t need = taken_by(entry->n);
 
     psa_queue_expire(queue, entry->pushed_ns);
-    if (need > queue->cap / 4) {
-        if (queue->dropped != NULL) queue->dropped(queue->ctx, entry);
-        return;
-    }
+    if (need > queue->cap / 4) return false;
     while (!make_way(queue, need)) drop(queue);
     memcpy(queue->ring + queue->tail, entry, sizeof *entry);
     memcpy(queue->ring + queue->tail + sizeof *entry, line, entry->n);
     queue->tail += need;
     queue->n++;
+    return true;
 }
 
 bool psa_queue_is_easy(const struct psa_queue *queue, int64_t now_ns)

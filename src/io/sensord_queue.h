@@ -10,14 +10,17 @@
 
 #include "psa.h"
 
-enum psa_queue_kind { PSA_QUEUE_READING, PSA_QUEUE_STATUS, PSA_QUEUE_HEARTBEAT };
+enum psa_queue_kind { PSA_QUEUE_READING, PSA_QUEUE_STATUS, PSA_QUEUE_STEP, PSA_QUEUE_HEARTBEAT };
 
 /* What the queue knows of a line. */
 struct psa_queue_entry {
     int64_t pushed_ns; /* CLOCK_MONOTONIC */
-    uint32_t n;        /* bytes of the line, LF included */
-    uint32_t weight;   /* readings in it */
-    uint16_t owner;    /* index of the sensor; PSA_QUEUE_NOBODY: none */
+    union {
+        uint64_t weight; /* PSA_QUEUE_READING: readings in it */
+        int64_t step_ns; /* PSA_QUEUE_STEP: by how much the wall clock was set */
+    };
+    uint32_t n;     /* bytes of the line, LF included */
+    uint16_t owner; /* index of the sensor; PSA_QUEUE_NOBODY: none */
     uint8_t kind;
 };
 #define PSA_QUEUE_NOBODY UINT16_MAX
@@ -36,8 +39,8 @@ struct psa_queue {
 int psa_queue_init(struct psa_queue *queue, size_t bytes, int64_t max_age_ns);
 void psa_queue_free(struct psa_queue *queue);
 
-/* Append a line; entry->n bytes. Drops what is too old, then what stands in the way, oldest first. */
-void psa_queue_push(struct psa_queue *queue, const struct psa_queue_entry *entry, const char *line);
+/* Append a line; entry->n bytes. Drops what is too old, then what stands in the way, oldest first. false: it does not fit. */
+bool psa_queue_push(struct psa_queue *queue, const struct psa_queue_entry *entry, const char *line);
 /* Drop what is older than max_age_ns. */
 void psa_queue_expire(struct psa_queue *queue, int64_t now_ns);
 /* The oldest line, which stays until psa_queue_pop; NULL: there is none. */

@@ -107,13 +107,13 @@ static void begin_status(struct psa_buf *out, const char *model, const char *id,
     psa_buf_puts(out, up ? ",\"fields\":{\"up\":1" : ",\"fields\":{\"up\":0");
 }
 
-void psa_record_put_status(struct psa_buf *out, const struct psa_sensor *sensor, const struct psa_record_status *status)
+void psa_record_put_status(struct psa_buf *out, const struct psa_record_status *status)
 {
-    begin_status(out, sensor->model, sensor->id, status->up);
+    begin_status(out, status->model, status->id, status->up);
     psa_buf_puts(out, "},\"timestamp_ns\":");
     psa_buf_int(out, status->timestamp_ns);
     psa_buf_puts(out, ",\"of\":");
-    psa_buf_quote(out, psa_str_of(sensor->type));
+    psa_buf_quote(out, psa_str_of(status->of));
     if (!status->up) {
         psa_buf_puts(out, ",\"fault\":");
         psa_buf_quote(out, psa_str_of(psa_fault_name(status->fault)));

@@ -36,6 +36,7 @@ struct psa_record_values {
 };
 
 struct psa_record_status {
+    const char *model, *id, *of; /* of: the sensor's type */
     bool up, unsynced;
     enum psa_fault_kind fault; /* when it is down */
     const char *reason;
@@ -53,8 +54,7 @@ size_t psa_record_bytes_usual(const struct psa_sensor *sensor);
 
 /* Append a line, LF included. */
 void psa_record_put(struct psa_buf *out, const struct psa_record_form *form, const struct psa_record_values *values);
-void psa_record_put_status(struct psa_buf *out, const struct psa_sensor *sensor,
-                           const struct psa_record_status *status);
+void psa_record_put_status(struct psa_buf *out, const struct psa_record_status *status);
 /* The wall clock was set: sensor_id "clock", sensor_model "sensord", fields up and step_s. */
 void psa_record_put_step(struct psa_buf *out, double step_s, int64_t timestamp_ns, bool unsynced);
 void psa_record_put_heartbeat(struct psa_buf *out, int64_t ns);

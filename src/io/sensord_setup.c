@@ -11,8 +11,8 @@
 
 /* A configuration larger than this is none. */
 #define CONFIG_MAX_BYTES 1048576
-/* Where neither the argument nor the device tree says a bus's clock: standard mode, UM10204 section 3.1. */
-#define BUS_ASSUMED_HZ 100000.0
+/* What some editors begin a text with. */
+#define UTF8_MARK "\xef\xbb\xbf"
 /* The share of the clock's bits that readings may take: clock stretching, other users and the driver's own pauses between
  * messages need the rest. */
 #define BUS_SHARE 0.9
@@ -28,7 +28,7 @@ static int add(struct psa_setup *setup, const char *text, struct psa_error *erro
     grown = realloc(setup->sensor, (setup->n + 1) * sizeof *grown);
     if (grown == NULL) return psa_fail_memory(error, "reading the sensors");
     setup->sensor = grown;
-    setup->sensor[setup->n] = psa_sensor_new(text, error);
+    setup->sensor[setup->n] = psa_sensor_new_on(text, psa_i2c_bus_hz, error);
     if (setup->sensor[setup->n] == NULL) return -1;
     setup->n++;
     return 0;
@@ -50,16 +50,25 @@ static char *trim(char *line)
     return line;
 }
 
+/* A line of the file. Nothing takes quotes off there, as a shell does. */
+static int add_line(struct psa_setup *setup, const char *line, struct psa_error *error)
+{
+    if (*line == '\'' || *line == '"')
+        return psa_fail(error, PSA_EXIT_PERMANENT, "%s: an argument stands without quotes in a file", line);
+    return add(setup, line, error);
+}
+
 /* One sensor a line; the text is cut in place. */
 static int read_lines(struct psa_setup *setup, char *text, const char *name, struct psa_error *error)
 {
     struct psa_error why = { 0 };
 
+    if (strncmp(text, UTF8_MARK, strlen(UTF8_MARK)) == 0) text += strlen(UTF8_MARK);
     for (unsigned long number = 1; text != NULL; number++) {
         char *next = strchr(text, '\n');
         if (next != NULL) *next++ = '\0';
         const char *line = trim(text);
-        if (*line != '\0' && add(setup, line, &why) != 0)
+        if (*line != '\0' && add_line(setup, line, &why) != 0)
             return psa_fail(error, why.status, "%s:%lu: %.800s", name, number, why.text);
         text = next;
     }
@@ -70,6 +79,8 @@ static int read_config(struct psa_setup *setup, const char *path, struct psa_err
 {
     const bool is_stdin = strcmp(path, "-") == 0;
     struct psa_buf text = { 0 };
+
+    if (*path == '\0') return psa_fail(error, PSA_EXIT_PERMANENT, "--config: the name of the file is empty");
     int status = psa_file_read(is_stdin ? "/dev/stdin" : path, CONFIG_MAX_BYTES, &text, error);
 
     if (status == 1) status = psa_fail(error, PSA_EXIT_PERMANENT, "%s: no such file", path);
@@ -155,9 +166,9 @@ static bool is_first(const struct psa_setup *setup, size_t index)
 /* All sensors on the I2C bus of the one at `first` against its clock. */
 static int check_bus(const struct psa_setup *setup, size_t first, struct psa_error *error)
 {
-    const char *bus = setup->sensor[first]->bus;
-    double sum = 0, told_hz = 0, clock_hz;
-    const char *source = "as its argument says";
+    const struct psa_sensor *teller = setup->sensor[first]; /* who says the clock, if anybody does */
+    const char *source;
+    double sum = 0;
     size_t n = 0;
 
     for (size_t i = first; i < setup->n; i++) {
@@ -166,21 +177,13 @@ static int check_bus(const struct psa_setup *setup, size_t first, struct psa_err
         sum += sensor->bits_per_s;
         n++;
         if (sensor->bus_hz <= 0) continue;
-        if (told_hz > 0 && told_hz != sensor->bus_hz)
+        if (teller->bus_hz > 0 && teller->bus_hz != sensor->bus_hz)
             return psa_fail(error, PSA_EXIT_PERMANENT,
                             "%s: one sensor says that the bus runs at %g kHz, another %g kHz", sensor->text,
-                            told_hz / 1000, sensor->bus_hz / 1000);
-        told_hz = sensor->bus_hz;
+                            teller->bus_hz / 1000, sensor->bus_hz / 1000);
+        teller = sensor;
     }
-    clock_hz = told_hz;
-    if (clock_hz <= 0) {
-        clock_hz = psa_i2c_bus_hz(bus);
-        source = "as the device tree says";
-    }
-    if (clock_hz <= 0) {
-        clock_hz = BUS_ASSUMED_HZ;
-        source = "assumed, since nobody says";
-    }
+    const double clock_hz = psa_sensor_bus_hz(teller, &source);
     if (sum <= BUS_SHARE * clock_hz) return 0;
     return psa_fail(
         error, PSA_EXIT_PERMANENT,

@@ -19,8 +19,8 @@ static int64_t oldest_to_come_ns(const struct psa_sensord *run, int64_t now_ns)
     int64_t oldest_ns = now_ns;
 
     for (size_t i = 0; i < run->n; i++) {
-        const struct psa_worker_view *view = &run->worker[i].view;
-        if (view->running && !view->hung && view->promise_ns < oldest_ns) oldest_ns = view->promise_ns;
+        const struct psa_state *state = &run->worker[i].state;
+        if (state->running && !state->hung && state->promise_ns < oldest_ns) oldest_ns = state->promise_ns;
     }
     return oldest_ns;
 }
@@ -32,14 +32,13 @@ void psa_sensord_heartbeat(struct psa_sensord *run, int64_t now_ns)
 
     pthread_mutex_lock(&hub->lock);
     const int64_t promise_ns = oldest_to_come_ns(run, now_ns);
-    const int64_t wall_ns = promise_ns + psa_clock_offset_ns(&hub->offset_ns);
-    if (wall_ns > run->heartbeat_last_ns) {
-        run->heartbeat_last_ns = wall_ns;
+    /* By the monotonic clock: when the wall clock was set back, heartbeats follow it as readings do. */
+    if (promise_ns > hub->promised_ns) {
+        hub->promised_ns = promise_ns;
         run->heartbeats++;
-        if (promise_ns > hub->promised_ns) hub->promised_ns = promise_ns;
         hub->scratch.n = 0;
-        psa_record_put_heartbeat(&hub->scratch, wall_ns);
-        if (!hub->scratch.failed) psa_hub_push(hub, &entry, psa_buf_str(&hub->scratch));
+        psa_record_put_heartbeat(&hub->scratch, promise_ns + psa_clock_offset_ns(&hub->offset_ns));
+        if (!hub->scratch.failed) (void)psa_hub_push(hub, &entry, psa_buf_str(&hub->scratch));
     }
     pthread_mutex_unlock(&hub->lock);
 }
@@ -53,11 +52,11 @@ static void describe(const struct psa_sensord *run, char *text, size_t size)
     char names[512] = "";
 
     for (size_t i = 0; i < run->n; i++) {
-        const struct psa_worker_view *view = &run->worker[i].view;
-        up += view->up;
-        if (!view->down || n >= sizeof names - 1) continue;
-        n += (size_t)snprintf(names + n, sizeof names - n, "%s%s (%s)",
-                              down++ > 0 ? ", " : "; down: ", run->worker[i].sensor->id, psa_fault_name(view->fault));
+        const struct psa_state *state = &run->worker[i].state;
+        up += state->up;
+        if (!state->down || n >= sizeof names - 1) continue;
+        n += (size_t)snprintf(names + n, sizeof names - n, "%s%s (%s)", down++ > 0 ? ", " : "; down: ", state->id,
+                              psa_fault_name(state->fault));
     }
     snprintf(text, size, "STATUS=%zu of %zu sensor%s up%s", up, run->n, run->n == 1 ? "" : "s", names);
     for (char *p = text; *p != '\0'; p++) { /* a line feed would begin another word */
@@ -73,7 +72,7 @@ void psa_sensord_tell(struct psa_sensord *run)
     pthread_mutex_lock(&run->hub.lock);
     changed = run->hub.changed;
     run->hub.changed = false;
-    for (size_t i = 0; i < run->n; i++) tried = tried && run->worker[i].view.tried;
+    for (size_t i = 0; i < run->n; i++) tried = tried && run->worker[i].state.tried;
     if (changed) describe(run, text, sizeof text);
     pthread_mutex_unlock(&run->hub.lock);
     if (changed) psa_notify(text);
@@ -87,36 +86,37 @@ bool psa_sensord_is_stuck(struct psa_sensord *run)
     bool stuck = true;
 
     pthread_mutex_lock(&run->hub.lock);
-    for (size_t i = 0; i < run->n; i++) stuck = stuck && run->worker[i].view.hung;
+    for (size_t i = 0; i < run->n; i++) stuck = stuck && run->worker[i].state.hung;
     pthread_mutex_unlock(&run->hub.lock);
     return stuck;
 }
 
 /* ---- statistics -------------------------------------------------------------------------------------------------- */
 
-static void put_sensor(struct psa_buf *out, const struct psa_worker *worker, const struct psa_worker_view *view)
+/* The lock is held. */
+static void put_sensor(struct psa_buf *out, const struct psa_state *state)
 {
     const struct {
         const char *name;
         uint64_t n;
     } counts[] = {
-        { "readings", view->readings }, { "missed", view->n_missed }, { "failed", view->failed },
-        { "lost", view->n_lost },       { "absent", view->absent },   { "down", view->downs },
-        { "dropped", view->dropped },
+        { "readings", state->readings }, { "missed", state->n_missed }, { "failed", state->failed },
+        { "lost", state->n_lost },       { "absent", state->absent },   { "down", state->downs },
+        { "dropped", state->dropped },
     };
 
     psa_buf_comma(out);
     psa_buf_puts(out, "{");
-    psa_buf_member_text(out, "sensor_type", psa_str_of(worker->sensor->type));
-    psa_buf_member_text(out, "sensor_id", psa_str_of(worker->sensor->id));
-    psa_buf_member_bool(out, "up", view->up);
+    psa_buf_member_text(out, "sensor_type", psa_str_of(state->type));
+    psa_buf_member_text(out, "sensor_id", psa_str_of(state->id));
+    psa_buf_member_bool(out, "up", state->up);
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
         psa_buf_member_int(out, counts[i].name, (int64_t)counts[i].n);
     psa_buf_name(out, "late_ns");
     psa_buf_puts(out, "{");
-    psa_buf_member_int(out, "p50", psa_lateness_quantile_ns(&view->lateness, 0.5));
-    psa_buf_member_int(out, "p99", psa_lateness_quantile_ns(&view->lateness, 0.99));
-    psa_buf_member_int(out, "max", view->lateness.max_ns);
+    psa_buf_member_int(out, "p50", psa_lateness_quantile_ns(&state->lateness, 0.5));
+    psa_buf_member_int(out, "p99", psa_lateness_quantile_ns(&state->lateness, 0.99));
+    psa_buf_member_int(out, "max", state->lateness.max_ns);
     psa_buf_puts(out, "}}");
 }
 
@@ -128,10 +128,10 @@ static void put_stats(struct psa_sensord *run, struct psa_buf *text)
 
     pthread_mutex_lock(&run->hub.lock);
     for (size_t i = 0; i < run->n; i++) {
-        const struct psa_worker_view *view = &run->worker[i].view;
-        stats.in += view->readings;
-        dropped += view->dropped;
-        put_sensor(&sensors, &run->worker[i], view);
+        const struct psa_state *state = &run->worker[i].state;
+        stats.in += state->readings;
+        dropped += state->dropped;
+        put_sensor(&sensors, state);
     }
     stats.emitted = run->hub.n_status;
     pthread_mutex_unlock(&run->hub.lock);

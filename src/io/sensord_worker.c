@@ -18,8 +18,6 @@
 
 /* The wait after the first fault, doubled with each further one. */
 #define RETRY_FIRST_NS (250 * PSA_NS_PER_MS)
-/* A sensor that was up for so long may speak of its next faults again, were it silenced before. */
-#define STEADY_NS (60 * PSA_NS_PER_SECOND)
 /* A driver's messages and libiio's parser fit well; pages that nobody touches cost nothing. */
 #define STACK_BYTES 262144
 
@@ -53,172 +51,19 @@ void psa_worker_free(struct psa_worker *worker)
     psa_record_form_free(&worker->form);
     psa_buf_free(&worker->line);
     free(worker->block);
+    psa_state_free(&worker->state);
     psa_sensor_free(worker->sensor);
-}
-
-void psa_worker_say_notes(struct psa_worker *worker, bool at_once)
-{
-    struct psa_worker_view *view = &worker->view;
-    struct psa_note missed, lost;
-    char why[sizeof view->lost_why];
-    const int64_t now_ns = psa_clock_ns();
-
-    pthread_mutex_lock(&worker->hub->lock);
-    const bool say_missed = psa_note_due(&view->missed, now_ns, at_once, &missed);
-    const bool say_lost = psa_note_due(&view->lost, now_ns, at_once, &lost);
-    memcpy(why, view->lost_why, sizeof why);
-    pthread_mutex_unlock(&worker->hub->lock);
-    if (say_missed)
-        psa_hub_say(
-            worker->hub, worker->sensor->id, "missed",
-            "%llu deadline%s missed%s, the worst by %.3g ms: the machine is too busy, or the sensor too slow for "
-            "its rate",
-            (unsigned long long)missed.n, missed.n == 1 ? "" : "s", missed.said > 0 ? " since it was last said" : "",
-            (double)missed.worst / PSA_NS_PER_MS);
-    if (say_lost)
-        psa_hub_say(worker->hub, worker->sensor->id, "lost", "%llu reading%s lost%s: %s", (unsigned long long)lost.n,
-                    lost.n == 1 ? "" : "s", lost.said > 0 ? " since it was last said" : "", why);
-}
-
-/* ---- up and down ------------------------------------------------------------------------------------------------- */
-
-static void push_status(struct psa_worker *worker, int64_t at_ns)
-{
-    struct psa_hub *hub = worker->hub;
-    struct psa_worker_view *view = &worker->view;
-    struct psa_queue_entry entry = { .owner = worker->index, .kind = PSA_QUEUE_STATUS };
-    const struct psa_record_status status = {
-        .up = view->up,
-        .unsynced = hub->unsynced,
-        .fault = view->fault,
-        .reason = view->reason,
-        .timestamp_ns = at_ns + psa_clock_offset_ns(&hub->offset_ns),
-    };
-
-    view->status_lost = false;
-    hub->scratch.n = 0;
-    psa_record_put_status(&hub->scratch, worker->sensor, &status);
-    if (!hub->scratch.failed) psa_hub_push(hub, &entry, psa_buf_str(&hub->scratch));
-}
-
-void psa_worker_push_status(struct psa_worker *worker)
-{
-    push_status(worker, psa_clock_ns());
-}
-
-/* Something that the main thread tells systemd; the lock is held. */
-static void changed(struct psa_worker *worker)
-{
-    worker->view.tried = true;
-    worker->hub->changed = true;
-    psa_hub_wake(worker->hub);
-}
-
-/* The sensor works; its first reading, if that tells, is of now_ns. */
-static void come_up(struct psa_worker *worker, int64_t now_ns)
-{
-    struct psa_worker_view *view = &worker->view;
-
-    pthread_mutex_lock(&worker->hub->lock);
-    const bool was_down = view->down;
-    const int64_t down_ns = now_ns - view->since_ns;
-    view->up = true;
-    view->down = view->hung = false;
-    view->since_ns = now_ns;
-    view->fault = PSA_FAULT_NONE;
-    if (view->busy_since_ns != 0) view->busy_since_ns = psa_clock_ns(); /* a call that hung goes on now */
-    push_status(worker, now_ns);
-    changed(worker);
-    worker->is_up = true;
-    pthread_mutex_unlock(&worker->hub->lock);
-    if (was_down)
-        psa_hub_say(worker->hub, worker->sensor->id, worker->sensor->id, "up again after %.3g s",
-                    (double)down_ns / PSA_NS_PER_SECOND);
-}
-
-/* The sensor is down, which is said once until it is up again, or down for another cause. For the worker, and for the main
- * thread when it hangs. */
-static void go_down(struct psa_worker *worker, const struct psa_fault *fault, bool hung)
-{
-    struct psa_worker_view *view = &worker->view;
-    struct psa_hub *hub = worker->hub;
-    const char *id = worker->sensor->id;
-    const int64_t now_ns = psa_clock_ns();
-
-    pthread_mutex_lock(&hub->lock);
-    const bool falls = !view->down;
-    const bool news = (falls || fault->kind != view->fault) && !hub->stopping;
-    const bool steady = view->up && now_ns - view->since_ns >= STEADY_NS;
-    view->hung = hung;
-    if (news) {
-        if (falls) view->since_ns = now_ns;
-        view->downs += falls;
-        view->up = false;
-        worker->is_up = false;
-        view->down = true;
-        view->fault = fault->kind;
-        memcpy(view->reason, fault->text, sizeof view->reason);
-        push_status(worker, now_ns);
-        changed(worker);
-        if (worker->options->strict && hub->strict_down == NULL) hub->strict_down = id;
-    }
-    pthread_mutex_unlock(&hub->lock);
-    if (!news) return;
-    if (steady) psa_hub_mended(hub, id);
-    psa_hub_say(hub, id, id, falls ? "down: %s" : "still down: %s", fault->text);
-    if (worker->options->strict) psa_hub_stop(hub);
-}
-
-void psa_worker_watch(struct psa_worker *worker, int64_t now_ns, int64_t *wake_ns)
-{
-    const struct psa_sensor *sensor = worker->sensor;
-    const int64_t patience_ns = sensor->driver->patience_ns > 0 ? sensor->driver->patience_ns : PSA_SENSOR_PATIENCE_NS;
-    struct psa_fault fault;
-
-    pthread_mutex_lock(&worker->hub->lock);
-    const int64_t since_ns = worker->view.hung ? 0 : worker->view.busy_since_ns;
-    pthread_mutex_unlock(&worker->hub->lock);
-    if (since_ns == 0) return;
-    if (now_ns - since_ns < patience_ns) {
-        psa_wake_by(wake_ns, since_ns + patience_ns, now_ns);
-        return;
-    }
-    psa_fault_set(&fault, PSA_FAULT_TIMEOUT, "%s has not answered for %.3g s; the bus or the chip hangs", sensor->text,
-                  (double)(now_ns - since_ns) / PSA_NS_PER_SECOND);
-    go_down(worker, &fault, true);
 }
 
 /* ---- writing readings -------------------------------------------------------------------------------------------- */
 
-/* Readings that came too late: a heartbeat has promised that none so old will follow. */
-static void lose_late(struct psa_worker *worker, size_t n)
-{
-    struct psa_worker_view *view = &worker->view;
-
-    view->n_lost += n;
-    psa_note_add(&view->lost, n, 0, psa_clock_ns());
-    snprintf(view->lost_why, sizeof view->lost_why, "they came after the heartbeat that said none would");
-}
-
 static void write_readings(struct psa_worker *worker, const struct psa_record_values *values, int64_t taken_ns)
 {
-    struct psa_hub *hub = worker->hub;
-    struct psa_queue_entry entry = { .owner = worker->index, .kind = PSA_QUEUE_READING, .weight = (uint32_t)values->n };
-    bool late;
+    const struct psa_str none = { 0 };
 
     worker->line.n = 0;
     psa_record_put(&worker->line, &worker->form, values);
-    pthread_mutex_lock(&hub->lock);
-    late = taken_ns < hub->promised_ns || worker->line.failed;
-    if (late) {
-        lose_late(worker, values->n);
-    } else if (hub->left > 0) {
-        worker->view.readings += values->n;
-        psa_hub_push(hub, &entry, psa_buf_str(&worker->line));
-        if (hub->left != INT64_MAX && --hub->left == 0) psa_hub_stop(hub);
-    }
-    pthread_mutex_unlock(&hub->lock);
-    if (late) psa_worker_say_notes(worker, false);
+    psa_state_give(&worker->state, worker->line.failed ? none : psa_buf_str(&worker->line), values->n, taken_ns);
 }
 
 /* Write what was gathered of a block. */
@@ -258,7 +103,7 @@ static void emit(struct psa_sensor *sensor, int64_t taken_ns, const double *valu
 {
     struct psa_worker *worker = sensor->runner;
 
-    if (!worker->is_up) come_up(worker, taken_ns);
+    if (!worker->state.is_up) psa_state_up(&worker->state, taken_ns);
     worker->given++;
     if (worker->block != NULL) {
         gather(worker, taken_ns, value);
@@ -293,7 +138,7 @@ static bool sleep_until(struct psa_sensor *sensor, int64_t then_ns)
     while (!worker->hub->stopping) {
         const int64_t left_ns = then_ns - psa_clock_ns();
         if (left_ns <= 0) return true;
-        const struct timespec left = { left_ns / PSA_NS_PER_SECOND, left_ns % PSA_NS_PER_SECOND };
+        const struct timespec left = psa_timespec(left_ns);
         if (ppoll(&stop, 1, &left, NULL) > 0) return false;
     }
     return false;
@@ -302,25 +147,19 @@ static bool sleep_until(struct psa_sensor *sensor, int64_t then_ns)
 static void lost(struct psa_sensor *sensor, int64_t n, const char *why)
 {
     struct psa_worker *worker = sensor->runner;
-    struct psa_worker_view *view = &worker->view;
 
     if (n <= 0) return;
     flush_block(worker);
     worker->seq += (uint64_t)n;
     worker->given += (uint64_t)n;
-    pthread_mutex_lock(&worker->hub->lock);
-    view->n_lost += (uint64_t)n;
-    psa_note_add(&view->lost, (uint64_t)n, n, psa_clock_ns());
-    snprintf(view->lost_why, sizeof view->lost_why, "%s", why);
-    pthread_mutex_unlock(&worker->hub->lock);
-    psa_worker_say_notes(worker, false);
+    psa_state_lost(&worker->state, (uint64_t)n, why);
 }
 
 static void warn(struct psa_sensor *sensor, const char *text)
 {
-    const struct psa_worker *worker = sensor->runner;
+    struct psa_worker *worker = sensor->runner;
 
-    psa_hub_say(worker->hub, sensor->id, "warning", "%s", text);
+    psa_state_warn(&worker->state, text);
 }
 
 static void hold(struct psa_sensor *sensor, bool held)
@@ -364,21 +203,15 @@ static void close_bus(struct psa_sensor *sensor)
     sensor->iio = NULL;
 }
 
-/* From here on a call of the driver may take its time, but not for ever. */
-static void set_busy(struct psa_worker *worker, int64_t since_ns)
-{
-    pthread_mutex_lock(&worker->hub->lock);
-    worker->view.busy_since_ns = since_ns;
-    pthread_mutex_unlock(&worker->hub->lock);
-}
-
 /* Names and number of the fields may be known only now. */
 static int prepare_lines(struct psa_worker *worker, struct psa_fault *fault)
 {
     const struct psa_sensor *sensor = worker->sensor;
     const size_t block = (size_t)sensor->common.block;
-    bool ok = psa_record_form_make(&worker->form, sensor) == 0;
+    bool ok;
 
+    if (psa_state_describe(&worker->state, sensor, fault) != 0) return -1;
+    ok = psa_record_form_make(&worker->form, sensor) == 0;
     worker->line.n = 0;
     ok = ok && psa_buf_room(&worker->line, psa_record_bytes_max(sensor, block > 0 ? block : 1)) != NULL;
     if (ok && block > 0 && worker->block_fields != sensor->n_field) {
@@ -397,21 +230,18 @@ static void end_sensor(struct psa_worker *worker)
     flush_block(worker);
     if (sensor->driver->stop != NULL) sensor->driver->stop(sensor);
     close_bus(sensor);
-    pthread_mutex_lock(&worker->hub->lock);
-    if (worker->view.running) worker->stopped_ns = psa_clock_ns(); /* not again when a start fails meanwhile */
-    worker->view.running = false;
-    worker->view.busy_since_ns = 0;
-    pthread_mutex_unlock(&worker->hub->lock);
+    if (psa_state_stopped(&worker->state))
+        worker->stopped_ns = psa_clock_ns(); /* not again when a start fails meanwhile */
 }
 
 static int begin_sensor(struct psa_worker *worker, struct psa_fault *fault)
 {
     struct psa_sensor *sensor = worker->sensor;
 
-    set_busy(worker, psa_clock_ns());
+    psa_state_busy(&worker->state, psa_clock_ns());
     if (open_bus(sensor, fault) != 0) {
         close_bus(sensor);
-        set_busy(worker, 0);
+        psa_state_busy(&worker->state, 0);
         return -1;
     }
     memset(sensor->state, 0, sensor->driver->state_size);
@@ -448,20 +278,13 @@ static void resume(struct psa_worker *worker)
     worker->begun = true;
     worker->seq += absent;
     worker->failed_in_a_row = 0;
-    pthread_mutex_lock(&worker->hub->lock);
-    worker->view.absent += absent;
-    worker->view.running = true;
-    worker->view.hung = false;
-    worker->view.busy_since_ns = 0;
-    worker->view.promise_ns = sensor->upto_ns != 0 ? sensor->upto_ns : now_ns;
-    pthread_mutex_unlock(&worker->hub->lock);
+    psa_state_started(&worker->state, absent, sensor->upto_ns != 0 ? sensor->upto_ns : now_ns);
 }
 
 /* The deadline that was waited for is past by late_ns. Those that are past with it are missed. */
 static void note_lateness(struct psa_worker *worker, int64_t late_ns, int64_t now_ns)
 {
     const struct psa_sensor *sensor = worker->sensor;
-    struct psa_worker_view *view = &worker->view;
     uint64_t missed = 0;
 
     if (late_ns >= sensor->period_ns) missed = (uint64_t)((double)late_ns / sensor->period_exact_ns);
@@ -469,13 +292,7 @@ static void note_lateness(struct psa_worker *worker, int64_t late_ns, int64_t no
     if (sensor->own_seq) missed = 0; /* a FIFO has kept what was due */
     if (missed > 0) flush_block(worker);
     worker->seq += missed;
-    pthread_mutex_lock(&worker->hub->lock);
-    psa_lateness_add(&view->lateness, late_ns);
-    view->n_missed += missed;
-    view->busy_since_ns = now_ns;
-    if (missed > 0) psa_note_add(&view->missed, missed, late_ns, now_ns);
-    pthread_mutex_unlock(&worker->hub->lock);
-    if (missed > 0) psa_worker_say_notes(worker, false);
+    psa_state_deadline(&worker->state, late_ns, missed, now_ns);
 }
 
 /* Wait for the next deadline, if the driver has any. false: a stop is asked for. */
@@ -484,7 +301,7 @@ static bool wait_for_deadline(struct psa_worker *worker)
     const struct psa_sensor *sensor = worker->sensor;
 
     if (sensor->period_ns == 0) {
-        set_busy(worker, psa_clock_ns());
+        psa_state_busy(&worker->state, psa_clock_ns());
         return !worker->hub->stopping;
     }
     const int64_t then_ns = deadline_ns(worker, worker->due);
@@ -501,7 +318,6 @@ static bool wait_for_deadline(struct psa_worker *worker)
 static void account(struct psa_worker *worker, bool failed)
 {
     const struct psa_sensor *sensor = worker->sensor;
-    struct psa_worker_view *view = &worker->view;
     const bool empty = worker->given == 0 && !sensor->own_seq && sensor->period_ns > 0;
     int64_t promise_ns = sensor->upto_ns != 0    ? sensor->upto_ns
                          : sensor->period_ns > 0 ? deadline_ns(worker, worker->due)
@@ -510,20 +326,7 @@ static void account(struct psa_worker *worker, bool failed)
     if (failed || empty) flush_block(worker);
     if (empty) worker->seq++;
     if (worker->n_block > 0 && worker->block_ns < promise_ns) promise_ns = worker->block_ns;
-    pthread_mutex_lock(&worker->hub->lock);
-    view->busy_since_ns = 0;
-    view->promise_ns = promise_ns;
-    view->failed += failed;
-    view->n_lost += !failed && empty;
-    pthread_mutex_unlock(&worker->hub->lock);
-}
-
-static bool is_down(struct psa_worker *worker)
-{
-    pthread_mutex_lock(&worker->hub->lock);
-    const bool down = worker->view.down;
-    pthread_mutex_unlock(&worker->hub->lock);
-    return down;
+    psa_state_read(&worker->state, failed, empty, promise_ns);
 }
 
 /* Read until a stop is asked for (0), or the sensor is down (-1 with *fault). */
@@ -531,7 +334,7 @@ static int read_on(struct psa_worker *worker, struct psa_fault *fault)
 {
     struct psa_sensor *sensor = worker->sensor;
 
-    if (sensor->period_ns == 0) come_up(worker, psa_clock_ns()); /* what it waits for may come in a year */
+    if (sensor->period_ns == 0) psa_state_up(&worker->state, psa_clock_ns()); /* what it waits for may come in a year */
     while (wait_for_deadline(worker)) {
         worker->given = 0;
         const int status = sensor->driver->read(sensor, fault);
@@ -540,8 +343,8 @@ static int read_on(struct psa_worker *worker, struct psa_fault *fault)
         if (status == 0) {
             worker->failed_in_a_row = 0;
             psa_backoff_reset(&worker->backoff);
-            if (!worker->is_up) come_up(worker, psa_clock_ns());
-        } else if (++worker->failed_in_a_row >= sensor->common.failures || is_down(worker)) {
+            if (!worker->state.is_up) psa_state_up(&worker->state, psa_clock_ns());
+        } else if (++worker->failed_in_a_row >= sensor->common.failures || psa_state_is_down(&worker->state)) {
             return -1;
         }
     }
@@ -562,13 +365,10 @@ static void *work(void *arg)
             end_sensor(worker);
         }
         if (status == 0) break;
-        go_down(worker, &fault, false);
+        psa_state_down(&worker->state, &fault);
         psa_backoff_fail(&worker->backoff, psa_clock_ns(), RETRY_FIRST_NS, worker->options->retry_max_ns);
         sleep_until(worker->sensor, worker->backoff.until_ns);
     }
-    pthread_mutex_lock(&worker->hub->lock);
-    worker->view.done = true;
-    pthread_mutex_unlock(&worker->hub->lock);
-    psa_hub_wake(worker->hub);
+    psa_state_done(&worker->state);
     return NULL;
 }

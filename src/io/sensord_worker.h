@@ -12,35 +12,12 @@
 #include <pthread.h>
 
 #include "core/backoff.h"
-#include "io/sensord_hub.h"
-#include "io/sensord_lateness.h"
 #include "io/sensord_record.h"
-#include "sensor/driver.h"
+#include "io/sensord_state.h"
 
 struct psa_worker_options {
     int64_t retry_max_ns;
     bool strict;
-};
-
-/* What others may know of a worker; guarded by hub->lock. */
-struct psa_worker_view {
-    bool tried;       /* once, with whatever result */
-    bool up, down;    /* neither: it was not read yet */
-    bool hung;        /* down, since a call does not come back */
-    bool running;     /* between a start and the next stop: readings may come */
-    bool done;        /* the thread has nothing left to do */
-    bool status_lost; /* its last status record was dropped from the queue */
-    enum psa_fault_kind fault;
-    char reason[sizeof(((struct psa_fault *)0)->text)];
-    int64_t since_ns;      /* it is up or down since */
-    int64_t busy_since_ns; /* in a call of the driver since; 0: in none */
-    int64_t promise_ns;    /* running: no reading older than this will come */
-    struct psa_note missed, lost;
-    char lost_why[120];
-
-    /* statistics */
-    uint64_t readings, n_missed, failed, n_lost, absent, downs, dropped;
-    struct psa_lateness lateness;
 };
 
 struct psa_worker {
@@ -66,9 +43,8 @@ struct psa_worker {
     uint64_t seq;   /* of the next reading */
     uint64_t given; /* readings given or lost in this read() */
     int64_t failed_in_a_row;
-    _Atomic bool is_up; /* the same as view.up, to be looked at without the lock */
 
-    struct psa_worker_view view;
+    struct psa_state state; /* how it is; changed by sensord_state.c only */
 };
 
 /* The functions that drivers reach the world by. */
@@ -78,13 +54,5 @@ extern const struct psa_world psa_worker_world;
 int psa_worker_start(struct psa_worker *worker, struct psa_error *error);
 /* Release what the worker owns; its thread has ended or never began. */
 void psa_worker_free(struct psa_worker *worker);
-
-/* For the main thread, once a second or so: has a call of the driver not come back for too long? Then the sensor is down, and
- * that is said in the worker's stead. *wake_ns is lowered to when to look again. */
-void psa_worker_watch(struct psa_worker *worker, int64_t now_ns, int64_t *wake_ns);
-/* Say what is due of missed deadlines and lost readings; all of it at_once at the end. */
-void psa_worker_say_notes(struct psa_worker *worker, bool at_once);
-/* Write the sensor's present state anew, the lock being held. */
-void psa_worker_push_status(struct psa_worker *worker);
 
 #endif

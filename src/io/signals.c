@@ -17,6 +17,7 @@ static void on_signal(int number)
     int saved = errno;
 
     if (number == SIGUSR1) stats_asked = 1;
+    else if (number == SIGHUP && stop_asked > 0) return; /* a terminal that goes may say so more than once */
     else if (stop_asked < 100) stop_asked++;
     (void)!write(wake[1], "", 1); /* full means that the poll loop is woken already */
     errno = saved;
@@ -36,7 +37,7 @@ static int guard_standard_descriptors(struct psa_error *error)
 
 int psa_signals_install(struct psa_error *error)
 {
-    static const int numbers[] = { SIGTERM, SIGINT, SIGUSR1 };
+    static const int numbers[] = { SIGTERM, SIGINT, SIGHUP, SIGUSR1 };
     struct sigaction action;
 
     if (guard_standard_descriptors(error) != 0) return -1;
@@ -48,7 +49,7 @@ int psa_signals_install(struct psa_error *error)
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         struct sigaction before;
 
-        /* A background job of a shell without job control ignores SIGINT; that stays so. */
+        /* A background job of a shell without job control ignores SIGINT, and one of nohup SIGHUP; that stays so. */
         if (sigaction(numbers[i], NULL, &before) == 0 && before.sa_handler == SIG_IGN) continue;
         if (sigaction(numbers[i], &action, NULL) != 0)
             return psa_fail(error, PSA_EXIT_RUNTIME, "cannot handle signals: %s", strerror(errno));

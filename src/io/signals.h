@@ -1,5 +1,5 @@
 /*
- * signals.h - SIGTERM and SIGINT ask to stop, SIGUSR1 asks for statistics. A handler only sets a flag and writes a byte
+ * signals.h - SIGTERM, SIGINT and SIGHUP ask to stop, SIGUSR1 asks for statistics. A handler only sets a flag and writes a byte
  * into a pipe that the poll loops watch beside their input, so that no signal is missed between a test and a wait.
  */
 #ifndef PSA_IO_SIGNALS_H

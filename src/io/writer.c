@@ -74,7 +74,11 @@ static void folder_of(const char *path, char folder[PATH_MAX])
 int psa_file_check_folder(const char *path, struct psa_error *error)
 {
     char folder[PATH_MAX];
+    struct stat status;
 
+    if (*path == '\0') return psa_fail(error, PSA_EXIT_PERMANENT, "the name of a file is empty");
+    if (stat(path, &status) == 0 && S_ISDIR(status.st_mode))
+        return psa_fail(error, PSA_EXIT_PERMANENT, "%s: is a folder, no file", path);
     folder_of(path, folder);
     if (access(folder, W_OK | X_OK) == 0) return 0;
     return psa_fail(error, PSA_EXIT_PERMANENT, "%s: cannot be written there: %s: %s", path, folder, strerror(errno));
@@ -152,7 +156,9 @@ int psa_file_read(const char *path, int64_t max_bytes, struct psa_buf *text, str
 
         if (!room) status = psa_fail_memory(error, "reading a file");
         if (n < 0 && errno == EINTR) continue;
-        if (n < 0) status = psa_fail(error, PSA_EXIT_RUNTIME, "%s: cannot read: %s", path, strerror(errno));
+        if (n < 0)
+            status = psa_fail(error, errno == EISDIR ? PSA_EXIT_PERMANENT : PSA_EXIT_RUNTIME, "%s: cannot read: %s",
+                              path, strerror(errno));
         if (n <= 0) break;
         text->n += (size_t)n;
         if ((int64_t)text->n > max_bytes) {

@@ -11,7 +11,16 @@ setup() {
 
 # What ought to be refused, and is not, would run for ever.
 sensord() { timeout 20 "$BIN/sensord" "$@"; }
+sensord_to() { sensord "${@:2}" >"$1"; }
 check() { "$PY" tests/cli/sensord_check.py "$@"; }
+
+# not COMMAND...: fails unless it fails. (`! command` fails no test of bats unless it is its last line.)
+not() {
+    if "$@"; then
+        echo "this should not be: $*" >&2
+        return 1
+    fi
+}
 
 # A world of the test's own: tests/cli/sensord_world.c.
 world() {
@@ -36,6 +45,36 @@ readings() { grep -v -e '"sensor_type":"status"' -e '^{"psa"' "$1"; }
     saying 'cannot be written there'
     keep 2 sensord 'sim:vibration?block=65536' 'sim:imu?block=65537'
     [ ! -s "$T/out" ]
+}
+
+@test "what can never work is refused at the start, and says what would" {
+    keep 2 sensord sim:imu --stats-file "$T"
+    said "sensord: $T: is a folder, no file"
+    keep 2 sensord --config "$T"
+    saying 'Is a directory'
+    keep 2 sensord --config ''
+    said 'sensord: --config: the name of the file is empty'
+    keep 2 sensord mpu6050:foo
+    saying "'foo' is no I2C bus"
+    keep 2 sensord 'sim:imu?type=status&id=clock'
+    keep 2 sensord sim:imu --queue 1ns
+    said "sensord: --queue: '1ns' is not within 10ms to 1d"
+    keep 2 sensord --list sim:imu
+    said 'sensord: --list stands alone'
+    keep 2 sensord --strict --probe
+    said 'sensord: --probe stands alone'
+    [ ! -s "$T/out" ]
+}
+
+@test "a sensor without a name says its own only once" {
+    keep 1 sensord --strict 'sim:imu?unplug=50ms'
+    said 'sensord: sim:imu: down: no answer; it is unplugged'
+}
+
+@test "a block that is far longer than the heartbeats is said" {
+    keep 0 sensord --heartbeat 100ms --duration 50ms 'sim:imu?id=a&rate=10Hz&block=600' 'sim:imu?id=b&rate=10Hz&block=3'
+    said 'sensord: a: a block lasts 60 s, and no heartbeat passes it: they are that late, for all sensors, where --heartbeat says 0.1 s; give a smaller block='
+    [ "$(grep -cF 'sensord: b:' "$T/err")" -eq 0 ]
 }
 
 @test "sensors that nobody could tell apart, or that read one place, are refused" {
@@ -64,6 +103,18 @@ readings() { grep -v -e '"sensor_type":"status"' -e '^{"psa"' "$1"; }
     said "sensord: $T/sensors:2: sim:nothing: 'nothing' is none of imu, bmp180, dht11 and vibration"
     keep 2 sensord --config "$T/none"
     said "sensord: $T/none: no such file"
+    printf '\xef\xbb\xbfsim:imu?id=a\r\n' >"$T/sensors" # an editor's mark
+    keep 0 sensord --config "$T/sensors" -n 1
+    [ "$(readings "$T/out" | jq -r .sensor_id)" = a ]
+    printf "'sim:imu'\n" >"$T/sensors"
+    keep 2 sensord --config "$T/sensors"
+    said "sensord: $T/sensors:1: 'sim:imu': an argument stands without quotes in a file"
+    printf 'sim:imu?id=a sim:dht11\n' >"$T/sensors"
+    keep 2 sensord --config "$T/sensors"
+    saying "'sim:imu?id=a' has a blank behind it; each sensor is an argument"
+    printf 'sim:imu?id=a\rsim:dht11\r' >"$T/sensors"
+    keep 2 sensord --config "$T/sensors"
+    saying "'sim:imu?id=a' has a control byte behind it, 0x0d"
     printf '# nobody\n' >"$T/sensors"
     keep 2 sensord --config "$T/sensors"
     said 'sensord: no sensor is named; the configuration has none'
@@ -74,7 +125,7 @@ readings() { grep -v -e '"sensor_type":"status"' -e '^{"psa"' "$1"; }
     for word in mpu6050:i2c-N bmp180: ads1115: dht11: dht22: digital: iio:NAME sim:imu rate=HZ id=NAME block=N unplug=; do
         grep -qF -- "$word" "$T/out"
     done
-    ! sensord --list >/dev/full 2>"$T/err"
+    keep 1 sensord_to /dev/full --list
     saying 'No space left on device'
 }
 
@@ -130,14 +181,14 @@ END
 @test "failures= are needed in a row; single ones are only counted" {
     keep 0 sensord --duration 600ms --stats 'sim:imu?rate=50Hz&id=a&failures=8&unplug=100ms,60ms&unplug=300ms,60ms'
     [ "$(grep -c '"sensor_type":"status"' "$T/out")" -eq 1 ]
-    ! grep -q 'down' <(grep -vF psa_stats "$T/err")
+    not grep 'down' <(grep -vF psa_stats "$T/err")
     grep -F psa_stats "$T/err" | jq -e '.sensors[0] | .failed >= 1 and .down == 0'
 }
 
 @test "a value that never changes is a fault" {
     keep 0 sensord --retry-max 50ms --duration 2600ms 'sim:bmp180?every=20ms&id=a&stuck=100ms'
     grep '"sensor_type":"status"' "$T/out" | tail -n 1 | jq -e '.fields.up == 0 and .fault == "stuck"'
-    ! readings "$T/out" | jq -e -s '.[10:90] | map(.fields.pressure_Pa) | unique | length > 1' # it said the same all the time
+    readings "$T/out" | jq -e -s '.[10:90] | map(.fields.pressure_Pa) | unique | length == 1' # it said the same all the time
 }
 
 @test "--strict ends at the first sensor that goes down" {
@@ -153,13 +204,26 @@ END
 @test "what was due while a sensor was down is missing in seq" { check away; }
 @test "a heartbeat's promise is kept" { check promise; }
 @test "a slow reader costs the oldest readings, counted and said, and is told the state anew" { check slow_reader; }
+@test "a stderr that nobody reads stops no sensor" { check unread_messages; }
+@test "of a hundred absent sensors each is named" { check absent; }
 @test "a reader that never reads does not hold the second signal" { check stuck_reader; }
 @test "READY, STATUS, WATCHDOG and STOPPING reach the service manager" { check notify; }
+@test "READY does not wait for a slow sensor's second reading" { check first_failure; }
 @test "a call that hangs is said by the main thread, and starves the watchdog when it is the only one" { check hang; }
 
 @test "the clock: unsynchronised readings say so, and a step is a record" {
     world
     check clock
+}
+
+@test "readings and heartbeats follow a clock that is set back" {
+    world
+    check clock_back
+}
+
+@test "the record of a step that was dropped for a slow reader is written anew" {
+    world
+    check dropped_step
 }
 
 @test "a thread that never returns does not keep sensord from ending" {
@@ -178,17 +242,20 @@ END
     readings "$T/out" | jq -e -s '.[0].rate_hz == 25600 and (.[0].fields.accel | length) == 512 and .[1].seq == 512'
 }
 
-@test "--duration ends it, SIGTERM ends it, and all that was taken is written" {
+@test "--duration ends it, SIGTERM and SIGHUP end it, and all that was taken is written" {
     keep 0 sensord --duration 200ms 'sim:imu?rate=100Hz' --stats
     accounts "$T/err"
     [ "$(readings "$T/out" | wc -l)" = "$(grep -F psa_stats "$T/err" | jq .in)" ]
-    "$BIN/sensord" 'sim:imu?rate=200Hz' --stats-file "$T/stats" >"$T/out" 2>"$T/err" &
-    local pid=$!
-    until [ "$(wc -l <"$T/out")" -gt 5 ]; do read -rt 0.02 <> <(:) || :; done
-    kill "$pid"
-    wait "$pid"
-    tail -c 1 "$T/out" | cmp - <(echo) # whole lines
-    [ "$(readings "$T/out" | wc -l)" = "$(jq .in "$T/stats")" ]
+    local pid signal
+    for signal in TERM HUP; do
+        env --default-signal=HUP "$BIN/sensord" 'sim:imu?rate=200Hz&block=10' --stats-file "$T/stats" >"$T/out" 2>"$T/err" &
+        pid=$!
+        until [ "$(wc -l <"$T/out")" -gt 2 ]; do read -rt 0.02 <> <(:) || :; done
+        kill "-$signal" "$pid"
+        wait "$pid"
+        tail -c 1 "$T/out" | cmp - <(echo) # whole lines
+        [ "$(readings "$T/out" | jq '.fields.accel_x | length' | jq -s add)" = "$(jq .in "$T/stats")" ]
+    done
 }
 
 @test "a reader that goes ends it as SIGPIPE does; a full disk is an error" {

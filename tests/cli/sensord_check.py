@@ -181,6 +181,8 @@ def slow_reader():
     check(states(run.seen, "b") == [1, 0], "states %s" % states(run.seen, "b"))
     total = total_of(run.said)
     check(total["in"] == total["passed"] + total["dropped"]["queue"], "the account is not even: %s" % total)
+    came = sum(r.get("sensor_type") == "status" for r in run.seen)
+    check(total["emitted"] == came, "%d status records came, but %s" % (came, total))
 
 
 def stuck_reader():
@@ -203,10 +205,12 @@ def stuck_reader():
 def clock():
     """Readings say that the clock is not synchronised until it is; a step is a record, said, and moves the timestamps."""
     os.makedirs(WORLD, exist_ok=True)
+    open(os.path.join(WORLD, "refused"), "w").close() # a sandbox: who may not ask, does not know
     run = Sensord("sim:imu?rate=50Hz&id=a", env={"LD_PRELOAD": os.environ["WORLD_SO"], "SENSORD_WORLD": WORLD})
     first = run.until(lambda r: r["sensor_type"] == "accel_gyro", "reading")
-    check(first["clock"] == "unsynced", "not unsynced: %s" % first)
+    check(first.get("clock") == "unsynced", "not unsynced: %s" % first)
     open(os.path.join(WORLD, "synced"), "w").close()
+    os.unlink(os.path.join(WORLD, "refused"))
     synced = run.until(lambda r: r["sensor_type"] == "accel_gyro" and "clock" not in r, "synchronised reading")
     open(os.path.join(WORLD, "stepped"), "w").close()
     step = run.until(lambda r: r["sensor_id"] == "clock", "record of the step")
@@ -218,6 +222,80 @@ def clock():
     check(run.said.count("does not call the wall clock synchronised") == 1, run.said)
     check(run.said.count("the wall clock is synchronised now") == 1, run.said)
     check(run.said.count("the wall clock was set forward by 3600 s") == 1, run.said)
+
+
+def clock_back():
+    """Readings and heartbeats follow a clock that is set back at once, not when it is as late again."""
+    os.makedirs(WORLD, exist_ok=True)
+    open(os.path.join(WORLD, "stepped"), "w").close()
+    run = Sensord("--heartbeat", "50ms", "sim:imu?rate=50Hz&id=a", env={"LD_PRELOAD": os.environ["WORLD_SO"], "SENSORD_WORLD": WORLD})
+    before = run.until(lambda r: "psa" in r, "heartbeat")["psa"]["heartbeat"]
+    open(os.path.join(WORLD, "back"), "w").close()
+    step = run.until(lambda r: r.get("sensor_id") == "clock", "record of the step")
+    check(abs(step["fields"]["step_s"] + 7200) < 1, "%s" % step)
+    run.until(lambda r: r.get("sensor_id") == "a" and r["timestamp_ns"] < before - 7000e9, "reading after the step")
+    is_back = lambda r: "psa" in r and r["psa"]["heartbeat"] < before - 7000e9
+    beat = run.until(is_back, "heartbeat after the step")["psa"]["heartbeat"]
+    run.until(lambda r: is_back(r) and r["psa"]["heartbeat"] > beat, "heartbeat after that")
+    run.end()
+    check(run.said.count("the wall clock was set back by 7200 s") == 1, run.said)
+
+
+def dropped_step():
+    """The record of a step that was dropped from the queue is written when the reader is back, and counts once."""
+    os.makedirs(WORLD, exist_ok=True)
+    run = Sensord("--queue", "100ms", "--stats", "sim:imu?rate=1kHz&id=a", env={"LD_PRELOAD": os.environ["WORLD_SO"], "SENSORD_WORLD": WORLD})
+    run.until(lambda r: r["sensor_type"] == "accel_gyro", "reading")
+    run.until_said("the reader is too slow")
+    open(os.path.join(WORLD, "stepped"), "w").close()
+    run.until_said("the wall clock was set forward")
+    at_step = asked = dropped = 0
+    while asked < 2 or dropped < at_step + 1000: # what was in the queue at the step is gone since long
+        asked += 1
+        run.child.send_signal(signal.SIGUSR1)
+        run.until_said('"psa_stats"', asked)
+        dropped = stats_of(run.said, "a")["dropped"]
+        at_step = at_step or dropped
+    step = run.until(lambda r: r["sensor_id"] == "clock", "record of the step")
+    check(abs(step["fields"]["step_s"] - 3600) < 1, "%s" % step)
+    run.end()
+    came = sum(r.get("sensor_type") == "status" for r in run.seen)
+    check(total_of(run.said)["emitted"] == came == 2, "%d status records came, but %s" % (came, total_of(run.said)))
+
+
+def unread_messages():
+    """Nobody reads stderr: sensors come and go, readings and records are written, and nothing is missing of what was to be
+    said when somebody reads it. When nobody ever does, it ends all the same."""
+    names = ["press-%03d" % i for i in range(100)]
+    run = Sensord("--retry-max", "50ms", *("sim:imu?rate=20Hz&id=%s&failures=1&unplug=%dms,150ms" % (name, 300 + 5 * i) for i, name in enumerate(names)))
+    fcntl.fcntl(run.child.stderr, fcntl.F_SETPIPE_SZ, 4096)
+    for name in names:
+        run.until(lambda r: states(run.seen, name)[:3] == [1, 0, 1] and r.get("sensor_id") == name and r["sensor_type"] != "status",
+                  "reading of %s after it was down" % name)
+    check(run.err().count("up again") < 90, "the pipe holds all: %s" % run.said)
+    for name in names:
+        run.until_said("%s: down: sim:imu: no answer; it is unplugged" % name)
+        run.until_said("%s: up again after" % name)
+    run.end()
+    run = Sensord("--duration", "600ms", *("sim:imu?id=%s&unplug=0s" % name for name in names))
+    fcntl.fcntl(run.child.stderr, fcntl.F_SETPIPE_SZ, 4096)
+    while run.take(PATIENCE_S):
+        pass
+    try:
+        check(run.child.wait(PATIENCE_S) == 0, "exit status %d" % run.child.returncode)
+    except subprocess.TimeoutExpired:
+        run.child.kill()
+        fail("it does not end while nobody reads what it says")
+
+
+def absent():
+    """Each of a hundred sensors that are not there is named, however alike their names are."""
+    names = ["a-press-in-the-third-hall-behind-the-second-pillar-%03d" % i for i in range(100)]
+    run = Sensord(*("sim:imu?id=%s&unplug=0s" % name for name in names))
+    for name in names:
+        run.until_said("sensord: %s: down: sim:imu: no answer; it is unplugged\n" % name)
+    run.end()
+    check(run.said.count(": down: ") == 100 and "in all" not in run.said, "more was said: %s" % run.said)
 
 
 class Manager:
@@ -258,6 +336,16 @@ def notify():
     run.child.send_signal(signal.SIGTERM)
     manager.hear("STOPPING=1", run)
     run.end(number=0)
+
+
+def first_failure():
+    """READY does not wait for a slow sensor to be read anew when its first reading failed."""
+    manager = Manager()
+    run = Sensord("sim:bmp180?every=10min&id=slow&unplug=1us,1min", "--stats", env=manager.env)
+    manager.hear("READY=1", run)
+    manager.hear("STATUS=0 of 1 sensor up", run)
+    run.end()
+    check(stats_of(run.said, "slow")["failed"] == 1 and not run.seen, "no failed reading: %s" % run.said)
 
 
 def hang():

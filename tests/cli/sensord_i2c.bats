@@ -18,6 +18,7 @@ check() { BATS_TEST_TMPDIR=$T "$PY" tests/cli/sensord_i2c_check.py "$@"; }
 @test "wrong, stuck, reset, weak, or a kernel driver's" { check sick; }
 @test "failures that pass" { check transient; }
 @test "a bus that hangs: the others go on" { check hang; }
+@test "a call that hangs, is given up and succeeds" { check slow_answer; }
 @test "--strict ends at the first fault" { check strict; }
 @test "adapters that do SMBus only" { check smbus; }
 @test "a rate that the bus cannot carry is refused" { check too_fast; }

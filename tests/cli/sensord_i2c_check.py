@@ -443,6 +443,27 @@ def hang():
         w.saying("sensord: hung: down: ", 1)
 
 
+def slow_answer():
+    """A call that was given up, and then comes back with a reading from before: up comes after down, in time too. When the
+    slowest has given its second reading, the others are amid a conversion, whose time is that of their reading."""
+    buses = (1, 2, 3)
+    with World(["ads1115@%d:0x48" % bus for bus in buses], ["ads1115:i2c-%d/0?rate=%dHz&dr=8&id=%d" % (bus, 8 - bus, bus) for bus in buses]) as w:
+        for bus in buses:
+            w.count(str(bus), 2)
+        w.say(*("stall %d:0x48 5500" % bus for bus in buses))
+        for name in map(str, buses):
+            down = w.status(name, 0)
+            check(down["fault"] == "timeout" and "hangs" in down["reason"], "%r" % down)
+            up = w.status(name, 1, w.records.index(down))
+            w.count(name, 2, w.records.index(up))
+            check(up["timestamp_ns"] > down["timestamp_ns"], "%s: up at %d, down at %d" % (name, up["timestamp_ns"], down["timestamp_ns"]))
+        w.stop()
+        for name in map(str, buses):
+            check([r["fields"]["up"] for r in w.of(name, "status")] == [1, 0, 1], "%r" % w.of(name, "status"))
+            w.saying("sensord: %s: up again after " % name, 1)
+        w.saying("up again after -", 0)
+
+
 def strict():
     with World(["mpu6050@0x68,mute"], ["mpu6050:i2c-1"], options=["--strict"]) as w:
         got = w.process.wait(PATIENCE_S)
@@ -472,6 +493,16 @@ def smbus():
                 exactly(r, {"voltage_V": 1.5}, "ads " + kind)
             numbers = [number(r, 131) for r in w.of("fifo")]
             check(all((b - a) & 0xFFFF == 1 for a, b in zip(numbers, numbers[1:])), "fifo %s: samples lost: %r" % (kind, numbers))
+    # Single bytes: registers of one byte can be had; an ADS1115's, of two, cannot, and nothing is made up.
+    with World(chips[:3], sensors[:3], world=("--single",)) as w:
+        down = w.status("ads", 0)
+        check(down["fault"] == "wrong" and "moves single bytes only" in down["reason"], "ads --single: %r" % down)
+        w.count("poll", 10)
+        w.count("bmp", 10)
+        w.stop()
+        check(not w.of("ads"), "ads --single: %r" % w.of("ads"))
+        for r in w.of("bmp"):
+            exactly(r, {"pressure_Pa": 69964, "temperature_C": 15}, "bmp --single")
 
 
 def too_fast():
@@ -481,9 +512,14 @@ def too_fast():
     refused(["mpu6050@0x68"], [sensor + "&bus=100kHz"], "i2c-1")
     refused(["mpu6050@0x68"], [sensor], "i2c-1")
     refused(["none@0x50"], ["mpu6050:i2c-1?rate=400Hz&bus=100kHz", "mpu6050:i2c-1@0x69?rate=400Hz&bus=100kHz"], "i2c-1")
-    with World(["mpu6050@0x68"], [sensor + "&" + QUICK], world=("--clock", "400000")) as w:
+    with World(["mpu6050@0x68", "ads1115@0x48"], [sensor + "&" + QUICK, "ads1115:i2c-1/0?rate=500Hz&id=fast"],
+               world=("--clock", "400000")) as w:
         w.count("x", 100)
+        w.count("fast", 5)
         w.stop()
+    refused(["ads1115@0x48"], ["ads1115:i2c-1/0?rate=500Hz"], "if it runs at 400 kHz, say bus=400kHz")
+    refused(["ads1115@0x48"], ["ads1115:i2c-1/0?rate=800Hz"], "605 on a bus of 400 kHz (as the device tree says)",
+            world=("--clock", "400000"))
 
 
 def no_bus():
@@ -513,5 +549,5 @@ def probe():
 
 
 if __name__ == "__main__":
-    main({f.__name__: f for f in (polled, bmp180, ads1115, fifo, unplugged, adapter, sick, transient, hang, strict, smbus,
+    main({f.__name__: f for f in (polled, bmp180, ads1115, fifo, unplugged, adapter, sick, transient, hang, slow_answer, strict, smbus,
                                   too_fast, no_bus, probe)})

@@ -3,10 +3,13 @@
  * how it is now:
  *
  *     synced     the kernel calls the wall clock synchronised (otherwise it does not)
+ *     refused    the kernel may not be asked whether it is
  *     stepped    the wall clock was set forward by an hour
+ *     back       ... and then by two back
  *     stuck      no ppoll of a thread but the first one ever returns, whatever is asked of it: a call that hangs
  */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,6 +32,10 @@ static int is(const char *name)
 int adjtimex(struct timex *state)
 {
     memset(state, 0, sizeof *state);
+    if (is("refused")) {
+        errno = EPERM;
+        return -1;
+    }
     return is("synced") ? TIME_OK : TIME_ERROR;
 }
 
@@ -36,7 +43,7 @@ int clock_gettime(clockid_t clock, struct timespec *now)
 {
     const int status = (int)syscall(SYS_clock_gettime, clock, now);
 
-    if (clock == CLOCK_REALTIME && is("stepped")) now->tv_sec += 3600;
+    if (clock == CLOCK_REALTIME && is("stepped")) now->tv_sec += is("back") ? -3600 : 3600;
     return status;
 }
 

@@ -432,6 +432,17 @@ END
     [ "$(cut -d ' ' -f 2 "$Q"/*.seg | sed 's/^[0-9]\{13\}$/time/' | tr '\n' ' ')" = '- - time time ' ]
 }
 
+@test "a kernel that may not be asked has no synchronised clock: no record has an age" {
+    cc -shared -fPIC -DREFUSED -o "$T/refused.so" tests/cli/synced_clock.c
+    refused=(env LD_PRELOAD="$T/refused.so" ASAN_OPTIONS="verify_asan_link_order=0:${ASAN_OPTIONS:-}")
+    keep 0 "${refused[@]}" psa-spool append -d "$Q" <<<'{"a":1}'
+    [ "$(cut -d ' ' -f 2 "$Q"/*.seg)" = - ]
+    rm -rf "$Q" && mkdir "$Q"
+    "$PY" tests/cli/spool_file.py "$Q/00000000000000000001.seg" 1 1000000000000 '{"old":1}'
+    keep 0 "${refused[@]}" psa-spool drain -d "$Q" --max-age 1h -- env -u LD_PRELOAD "${SINK[@]}" "$T/got"
+    same "$T/got" <<<'{"old":1}'
+}
+
 @test "--topic stores publish_topic: as psa-mqtt-pub would make it, and never over one that is there" {
     printf '%s\n' '{"sensor_type":"dht11","sensor_id":"p/1","fields":{}}' '{"sensor_type":"dht11","alert":{"kind":"anomaly"}}' \
         '{"sensor_type":"dht11","publish_topic":"own"}' '{"psa":{"heartbeat":5}}' >"$T/in"

@@ -181,6 +181,48 @@ static void mistakes_are_named(void **state)
     ASSERT_USAGE("--length", "--length", "0.1ns");
 }
 
+/* What is too large for any range is a number all the same, and bounds are written as one would give them. */
+static void ranges_are_readable(void **state)
+{
+    static const struct psa_option ranges[] = {
+        { "pause", 0, PSA_OPT_DURATION, AT(wait_ns), .metavar = "TIME", .min = 1e5, .max = 86400e9 },
+        { "start", 0, PSA_OPT_DURATION, AT(wait_ns), .metavar = "TIME", .min = 0, .max = 90e9 },
+        { "most", 0, PSA_OPT_DURATION, AT(wait_ns), .metavar = "TIME", .min = 1, .max = 9e18 },
+        { "rate", 0, PSA_OPT_RATE, AT(rate_hz), .metavar = "HZ", .min = 0.5, .max = 1e4 },
+        { "count", 0, PSA_OPT_COUNT, AT(count), .metavar = "N", .min = 1, .max = 1e6 },
+        { "gain", 0, PSA_OPT_REAL, AT(gain), .metavar = "X", .min = -1, .max = 1 },
+        { "bytes", 0, PSA_OPT_SIZE, AT(bytes), .metavar = "SIZE" },
+        { "length", 0, PSA_OPT_SPAN, AT(length), .metavar = "LENGTH" },
+    };
+    static const struct {
+        size_t option;
+        const char *text, *message;
+    } cases[] = {
+        { 0, "1ns", "x: '1ns' is not within 100us to 1d" },
+        { 1, "2h", "x: '2h' is not within 0s to 90s" },
+        { 2, "0", "x: '0' is not within 1ns to 2500000h" },
+        { 0, "1e30s", "x: '1e30s' is too large" },
+        { 0, "-1e999", "x: '-1e999' is too large" },
+        { 3, "20kHz", "x: '20kHz' is not within 0.5 to 10000 Hz" },
+        { 3, "1e400Hz", "x: '1e400Hz' is too large" },
+        { 4, "0", "x: '0' is not within 1 to 1000000" },
+        { 4, "99999999999999999999", "x: '99999999999999999999' is too large" },
+        { 4, "-99999999999999999999", "x: '-99999999999999999999' is too large" },
+        { 4, "1e3", "x: '1e3' is no whole number" },
+        { 4, "-", "x: '-' is no whole number" },
+        { 5, "1e999", "x: '1e999' is too large" },
+        { 5, "1x", "x: '1x' is no number" },
+        { 6, "1e40GB", "x: '1e40GB' is too large" },
+        { 7, "99999999999999999999", "x: '99999999999999999999' is too large" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_int_equal(psa_option_store(&ranges[cases[i].option], &config, "x", cases[i].text, &error), -1);
+        assert_string_equal(error.text, cases[i].message);
+    }
+}
+
 /* Like --help: what stands in front is parsed, what comes behind is not looked at. */
 static void questions_stop_parsing(void **state)
 {
@@ -391,6 +433,7 @@ int main(void)
         cmocka_unit_test(calls_come_in_order),
         cmocka_unit_test(mistakes_are_named),
         cmocka_unit_test(spans_without_unit_are_whole_numbers),
+        cmocka_unit_test(ranges_are_readable),
         cmocka_unit_test(questions_stop_parsing),
         cmocka_unit_test(company_is_checked),
         cmocka_unit_test(units_multiply),

@@ -83,6 +83,7 @@ static int read_config(struct psa_setup *setup, const char *path, struct psa_err
     if (*path == '\0') return psa_fail(error, PSA_EXIT_PERMANENT, "--config: the name of the file is empty");
     int status = psa_file_read(is_stdin ? "/dev/stdin" : path, CONFIG_MAX_BYTES, &text, error);
 
+    if (status < 0 && !text.failed) error->status = PSA_EXIT_PERMANENT; /* a folder, say: no restart would help */
     if (status == 1) status = psa_fail(error, PSA_EXIT_PERMANENT, "%s: no such file", path);
     if (status == 0 && text.n > 0 && memchr(text.p, '\0', text.n) != NULL)
         status = psa_fail(error, PSA_EXIT_PERMANENT, "%s: a NUL byte: this is no text", path);

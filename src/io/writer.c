@@ -156,9 +156,7 @@ int psa_file_read(const char *path, int64_t max_bytes, struct psa_buf *text, str
 
         if (!room) status = psa_fail_memory(error, "reading a file");
         if (n < 0 && errno == EINTR) continue;
-        if (n < 0)
-            status = psa_fail(error, errno == EISDIR ? PSA_EXIT_PERMANENT : PSA_EXIT_RUNTIME, "%s: cannot read: %s",
-                              path, strerror(errno));
+        if (n < 0) status = psa_fail(error, PSA_EXIT_RUNTIME, "%s: cannot read: %s", path, strerror(errno));
         if (n <= 0) break;
         text->n += (size_t)n;
         if ((int64_t)text->n > max_bytes) {

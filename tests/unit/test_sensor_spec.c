@@ -91,7 +91,7 @@ static void test_options(void **state)
     sensor = make("sim:dht11?rate=0.0001Hz");
     assert_int_equal(sensor->period_ns, 10000000000000);
     psa_sensor_free(sensor);
-    sensor = make("sim:imu?unplug=1s,1s&unplug=3s,1s&fault=spike,at=1s,amplitude=2&fault=stuck,at=2s"); /* what may be repeated */
+    sensor = make("sim:imu?unplug=1s,1s&unplug=3s,1s&fault=spike,at=1s,amplitude=2&fault=stuck,at=2s");
     psa_sensor_free(sensor);
     sensor = make("sim:imu?rate=3Hz"); /* deadlines are multiples of the exact period */
     assert_int_equal(sensor->period_ns, 333333333);

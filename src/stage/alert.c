@@ -103,7 +103,8 @@ static int push(struct psa_node *node, struct psa_record *record, struct psa_err
 
     if (!record->has_time) return psa_reject(node, record, "no_time", error, "no timestamp_ns; rejected");
     status = psa_slot_find(node, record, 0, &slot, &fresh, error);
-    if (status != 0 || !slot) return status;
+    if (status != 0) return status;
+    if (!slot) return psa_alert_late(node, record, error);
     psa_slot_advance(slot, record);
     if (psa_alert_hear(node, slot->key, (struct psa_alert_slot *)slot, record, error) != 0) return -1;
     return psa_alert_anomaly_push(node, (struct psa_alert_slot *)slot, record, error);
@@ -111,12 +112,30 @@ static int push(struct psa_node *node, struct psa_record *record, struct psa_err
 
 /* ---- states --------------------------------------------------------------------------------------------------------------- */
 
+/* An alert that nothing will clear any more. */
+static void say_forgotten(struct psa_node *node, const struct psa_alert_slot *slot)
+{
+    char shown[128];
+
+    if (!slot->anomaly.active && !slot->silence.active && !slot->status.active) return;
+    psa_say(node, "forgotten",
+            "%s: forgotten for --max-keys %lld while it has an alert (%s), which will never be cleared; give a higher "
+            "--max-keys",
+            psa_key_show(slot->slot.key, shown), (long long)node->options.max_keys,
+            slot->status.active    ? "status"
+            : slot->silence.active ? "silence"
+                                   : "anomaly");
+}
+
 static void drop_slot(struct psa_slot *base)
 {
     struct psa_alert_slot *slot = (struct psa_alert_slot *)base;
     struct psa_node *node = base->owner;
 
-    if (node->state) psa_alert_forget(node->state, slot);
+    if (node->state) { /* for --max-keys; at the end of the run there is none */
+        say_forgotten(node, slot);
+        psa_alert_forget(node->state, slot);
+    }
     free((char *)slot->sensor_type.p);
     free((char *)slot->sensor_model.p);
     free((char *)slot->sensor_id.p);
@@ -161,6 +180,8 @@ static void save_slot(const struct psa_slot *base, struct psa_buf *out)
     }
     psa_buf_puts(out, "]");
     psa_buf_member_int(out, "stretch_ns", slot->pace.stretch_ns);
+    psa_buf_member_int(out, "grace_ns", slot->grace_ns);
+    psa_buf_member_int(out, "late", slot->late);
     psa_buf_member_int(out, "turn", slot->turn);
     psa_buf_member_text(out, "sensor_type", slot->sensor_type);
     psa_buf_member_text(out, "sensor_model", slot->sensor_model);
@@ -244,6 +265,8 @@ static bool load_slot(struct psa_slot *base, struct psa_str name, struct psa_jso
     else if (psa_str_eq(name, "seen_ns")) slot->seen_ns = psa_json_int(in);
     else if (psa_str_eq(name, "seen_elapsed")) slot->seen_elapsed = psa_json_int(in);
     else if (psa_str_eq(name, "stretch_ns")) pace->stretch_ns = psa_json_int(in);
+    else if (psa_str_eq(name, "grace_ns")) slot->grace_ns = psa_json_int(in);
+    else if (psa_str_eq(name, "late")) slot->late = psa_json_int(in);
     else if (psa_str_eq(name, "turn")) slot->turn = psa_json_int(in);
     else return false;
     return true;
@@ -259,13 +282,15 @@ static bool loaded_slot(struct psa_slot *base)
         if (pace->interval_ns[i] < 0) return false;
     if (pace->stretch_ns < 0) return false;
     psa_alert_pace_settle(pace);
-    return slot->normal_run >= 0 && slot->turn >= 0 && (slot->turn || !(slot->silence.active || slot->known));
+    return slot->normal_run >= 0 && slot->turn >= 0 && slot->grace_ns >= 0 && slot->late >= 0 &&
+           (slot->turn || !(slot->silence.active || slot->known));
 }
 
-static const char *const saved_members[] = { "anomaly",    "silence", "status",      "history",      "time_ns",
-                                             "normal_run", "known",   "seen_ns",     "seen_elapsed", "interval_ns",
-                                             "stretch_ns", "turn",    "sensor_type", "sensor_model", "sensor_id",
-                                             "fault",      NULL };
+static const char *const saved_members[] = { "anomaly",      "silence",     "status",      "history",
+                                             "time_ns",      "normal_run",  "known",       "seen_ns",
+                                             "seen_elapsed", "interval_ns", "stretch_ns",  "grace_ns",
+                                             "late",         "turn",        "sensor_type", "sensor_model",
+                                             "sensor_id",    "fault",       NULL };
 static const struct psa_slot_type slot_type = { .size = sizeof(struct psa_alert_slot),
                                                 .drop = drop_slot,
                                                 .save = save_slot,
@@ -285,6 +310,10 @@ static int save(struct psa_node *node, struct psa_buf *out, struct psa_error *er
     psa_buf_member_int(out, "elapsed_ns", clock->elapsed_ns);
     if (clock->has_far) psa_buf_member_int(out, "far_first_ns", clock->far_first_ns);
     if (clock->has_far) psa_buf_member_int(out, "far_newest_ns", clock->far_newest_ns);
+    if (clock->has_ahead) psa_buf_member_int(out, "ahead_ns", clock->ahead_ns);
+    if (clock->has_beat) psa_buf_member_int(out, "beat_ns", clock->beat_ns);
+    psa_buf_member_int(out, "beat_step_ns", clock->beat_step_ns);
+    psa_buf_member_int(out, "strays", clock->strays);
     psa_buf_member_int(out, "mover", clock->mover);
     psa_buf_member_int(out, "turn", alert->turn);
     if (alert->expecting) psa_buf_member_text(out, "expected", psa_str_of(config->expect ? config->expect : ""));
@@ -295,7 +324,20 @@ static int save(struct psa_node *node, struct psa_buf *out, struct psa_error *er
 }
 
 /* What a state has besides its keys, each a bit in a set of those seen. */
-enum { NOW = 1, ELAPSED = 2, FAR_FIRST = 4, FAR_NEWEST = 8, MOVER = 16, TURN = 32, EXPECTED = 64, KEYS = 128 };
+enum {
+    NOW = 1,
+    ELAPSED = 2,
+    FAR_FIRST = 4,
+    FAR_NEWEST = 8,
+    MOVER = 16,
+    TURN = 32,
+    EXPECTED = 64,
+    KEYS = 128,
+    AHEAD = 256,
+    BEAT = 512,
+    BEAT_STEP = 1024,
+    STRAYS = 2048
+};
 
 /* One member of the state's object: the bit that stands for it, 0 for one that there is not. */
 static int load_member(struct psa_node *node, struct psa_str name, struct psa_json *in)
@@ -311,6 +353,10 @@ static int load_member(struct psa_node *node, struct psa_str name, struct psa_js
                     { "elapsed_ns", &clock->elapsed_ns, ELAPSED },
                     { "far_first_ns", &clock->far_first_ns, FAR_FIRST },
                     { "far_newest_ns", &clock->far_newest_ns, FAR_NEWEST },
+                    { "ahead_ns", &clock->ahead_ns, AHEAD },
+                    { "beat_ns", &clock->beat_ns, BEAT },
+                    { "beat_step_ns", &clock->beat_step_ns, BEAT_STEP },
+                    { "strays", &clock->strays, STRAYS },
                     { "mover", &clock->mover, MOVER },
                     { "turn", &alert->turn, TURN } };
 
@@ -333,7 +379,7 @@ static int load_member(struct psa_node *node, struct psa_str name, struct psa_js
 static int load(struct psa_node *node, struct psa_json *in, struct psa_error *error)
 {
     struct psa_alert *alert = node->state;
-    const int needs = ELAPSED | MOVER | TURN | KEYS;
+    const int needs = ELAPSED | BEAT_STEP | STRAYS | MOVER | TURN | KEYS;
     struct psa_str name;
     int seen = 0;
 
@@ -348,8 +394,10 @@ static int load(struct psa_node *node, struct psa_json *in, struct psa_error *er
     if (in->fault.what) return 0;
     alert->clock.has_time = seen & NOW;
     alert->clock.has_far = seen & FAR_NEWEST;
+    alert->clock.has_ahead = seen & AHEAD;
+    alert->clock.has_beat = seen & BEAT;
     if ((seen & needs) != needs || !(seen & FAR_FIRST) != !(seen & FAR_NEWEST) || alert->clock.elapsed_ns < 0 ||
-        alert->turn < 0)
+        alert->clock.beat_step_ns < 0 || alert->clock.strays < 0 || alert->turn < 0)
         psa_json_refuse(in, "a state that is not whole");
     else if (!psa_alert_listen_again(node)) psa_json_refuse(in, "keys that are not in the order of their time");
     return 0;

@@ -56,6 +56,8 @@ struct psa_alert_slot {
     bool known;                    /* a record has come; else it is only expected, or said that it is down */
     int64_t seen_ns, seen_elapsed; /* event time and elapsed time when the last record came, or counting began */
     struct psa_alert_pace pace;
+    int64_t grace_ns; /* the elapsed time before which it is not silent, for everything had paused; 0: none */
+    int64_t late;     /* its records dropped as late since then */
     int64_t
         turn; /* when it was heard last or, if silent, told of last, in the order of all keys; 0: nobody waits for it */
     size_t place;                                        /* in the heap of those that are heard */
@@ -73,6 +75,13 @@ struct psa_alert_clock {
     int64_t now_ns, elapsed_ns;
     int64_t far_first_ns, far_newest_ns; /* of the records far from now_ns that came since the last one near it */
     int64_t mover; /* what stands for the only key that has come near event time so far; 0: several, or a heartbeat */
+    bool has_ahead, has_beat;
+    int64_t ahead_ns; /* of the last record far ahead of now_ns */
+    int64_t beat_ns;  /* of the last heartbeat */
+    int64_t
+        beat_step_ns; /* how far apart heartbeats come: the longest step, less as more shorter ones follow; 0: not known */
+    int64_t strays; /* records in a row each of which is far ahead of all before */
+    bool paused;    /* the move made last ended a pause of everything; not of the state, nobody asks later */
 };
 
 struct psa_alert_list {
@@ -97,8 +106,9 @@ struct psa_alert {
     struct psa_alert_heap heard;  /* keys that are waited for and not silent */
     struct psa_alert_list silent; /* those that are, the one told of longest ago first */
     int64_t turn;                 /* the last one given */
-    bool expecting;               /* the keys of --expect are waited for */
-    struct psa_decoder *decoder;  /* turns the line of a silence into a record */
+    bool said_strays;
+    bool expecting;              /* the keys of --expect are waited for */
+    struct psa_decoder *decoder; /* turns the line of a silence into a record */
     struct psa_arena arena;
     struct psa_buf text, line, key;
 };
@@ -124,6 +134,7 @@ double psa_alert_seconds(int64_t now_ns, int64_t then_ns);
 struct psa_alert_words {
     enum psa_alert_kind kind;
     const char *state;       /* raised, ongoing, cleared */
+    int64_t since_ns;        /* no later than the record */
     double score, threshold; /* NaN: none */
     struct psa_str top;      /* JSON text; .p == NULL: none */
     struct psa_alert_sentence reason;
@@ -149,6 +160,8 @@ int psa_alert_check_expected(const struct psa_node *node, struct psa_error *erro
  * those of others. Accounts for nothing. */
 int psa_alert_hear(struct psa_node *node, struct psa_str key, struct psa_alert_slot *slot, struct psa_record *record,
                    struct psa_error *error);
+/* A record was dropped as late: no sign of life of its key, but of what time it is. Accounts for nothing. */
+int psa_alert_late(struct psa_node *node, struct psa_record *record, struct psa_error *error);
 int psa_alert_heartbeat(struct psa_node *node, int64_t ns, struct psa_error *error);
 /* Make *place an own copy of the text. false: memory is out. */
 bool psa_alert_keep(struct psa_str *place, struct psa_str text);
@@ -166,8 +179,12 @@ void psa_alert_pace_settle(struct psa_alert_pace *pace);
 int psa_alert_listen(struct psa_node *node, struct psa_alert_slot *slot, struct psa_error *error);
 /* The key is silent, and told of now. */
 void psa_alert_wait_on(struct psa_alert *alert, struct psa_alert_slot *slot);
-/* A key whose limit is over, the one that was due first; NULL: none. */
+/* A key whose limit is over, the one that was due first; NULL: none. Whoever became due in a pause of everything is given
+ * the benefit of --silent, once. */
 struct psa_alert_slot *psa_alert_next_due(struct psa_node *node);
+/* Event time has gone far by a heartbeat: keys that were heard ahead of it, up to where it is now, count from their own
+ * time on. */
+void psa_alert_catch_up(struct psa_node *node);
 /* The slot goes: nobody waits for it any more. */
 void psa_alert_forget(struct psa_alert *alert, struct psa_alert_slot *slot);
 /* Slots were loaded: wait for them again, by their turns. false: they do not go together, or memory is out. */

@@ -100,6 +100,7 @@ static int write_alert(struct psa_node *node, struct psa_alert_slot *slot, struc
                        const struct verdict *verdict, const char *state, struct psa_error *error)
 {
     struct psa_alert_words words = { .kind = PSA_ALERT_ANOMALY,
+                                     .since_ns = slot->anomaly.since_ns,
                                      .state = state,
                                      .score = verdict->score,
                                      .threshold = verdict->threshold,

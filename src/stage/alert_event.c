@@ -84,7 +84,7 @@ int psa_alert_put(struct psa_node *node, struct psa_alert_slot *slot, const stru
     psa_buf_member_text(text, "kind", psa_str_of(kind_name[words->kind]));
     psa_buf_member_text(text, "severity", psa_str_of(psa_alert_severity_name[event->severity]));
     psa_buf_member_text(text, "state", psa_str_of(words->state));
-    psa_buf_member_int(text, "since_ns", event->since_ns);
+    psa_buf_member_int(text, "since_ns", words->since_ns);
     psa_buf_member_number(text, "score", words->score);
     psa_buf_member_number(text, "threshold", words->threshold);
     psa_buf_member_text(text, "reason", (struct psa_str){ words->reason.text, words->reason.n });

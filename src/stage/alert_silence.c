@@ -12,9 +12,14 @@
  *                                               near to each other, with none near in between, event time jumps to them
  *   far behind, while event time is one other   event time jumps back to it: that other was ahead of all
  *   key's own word
- *   a heartbeat ahead                           moves it in any case; by more than a day it jumps
+ *   a heartbeat ahead                           moves it in any case; it jumps by more than a day, and by more than
+ *                                               --max-ahead if it is near the last record far ahead, or if heartbeats
+ *                                               used to come at less than a third of that
  *
- * A jump elapses nothing: a pause of the whole stream and a clock that was set are nobody's silence.
+ * A jump elapses nothing: a pause of the whole stream and a clock that was set are nobody's silence. A pause of everything
+ * that is longer than --silent but no jump elapses, and whoever becomes due in it is given the benefit of --silent again,
+ * once. A record that is dropped as late is no sign of life, but event time is told by it like by any other: so it follows
+ * clocks that were set back, and their keys, of which nothing is accepted, become silent.
  */
 #include <math.h>
 #include <stdio.h>
@@ -25,6 +30,12 @@
 #include "core/hash.h"
 #include "core/time.h"
 #include "stage/alert.h"
+
+enum {
+    USUAL_TIMES = 3,  /* as long as heartbeats use to be apart is still usual */
+    USUAL_SHRINK = 4, /* what is usual loses this part with each heartbeat that comes sooner */
+    STRAYS_SAID = 3   /* records in a row, each far ahead of the one before: they are no wrong clocks */
+};
 
 #define LONGEST_STEP_NS (INT64_C(86400) * PSA_NS_PER_SECOND) /* of a heartbeat; above, its clock was set */
 
@@ -43,11 +54,13 @@ static void jump(struct psa_alert_clock *clock, int64_t ns)
 {
     clock->now_ns = ns;
     clock->has_far = false;
+    clock->strays = 0;
 }
 
 static void advance(struct psa_alert_clock *clock, int64_t ns)
 {
     if (ns > clock->now_ns) {
+        clock->strays = 0;
         clock->elapsed_ns = psa_ns_add(clock->elapsed_ns, psa_ns_since(ns, clock->now_ns));
         clock->now_ns = ns;
     }
@@ -57,7 +70,14 @@ static void advance(struct psa_alert_clock *clock, int64_t ns)
 /* A record far from event time. */
 static void note_far(struct psa_alert_clock *clock, int64_t ns, int64_t max_ahead_ns)
 {
+    int64_t newest = clock->has_far ? clock->far_newest_ns : clock->now_ns;
+
+    if (ns > clock->now_ns) {
+        clock->has_ahead = true;
+        clock->ahead_ns = ns;
+    }
     if (!clock->has_far || !is_near(ns, clock->far_newest_ns, max_ahead_ns)) {
+        clock->strays = ns > newest ? clock->strays + (clock->strays < STRAYS_SAID) : 0;
         clock->has_far = true;
         clock->far_first_ns = clock->far_newest_ns = ns;
         return;
@@ -69,14 +89,18 @@ static void note_far(struct psa_alert_clock *clock, int64_t ns, int64_t max_ahea
 }
 
 /* mover stands for the key whose record has this time. */
-static void move_by_record(struct psa_alert *alert, int64_t ns, int64_t mover)
+static void move_by_record(struct psa_node *node, int64_t ns, int64_t mover)
 {
+    const struct psa_alert_config *config = node->config;
+    struct psa_alert *alert = node->state;
     struct psa_alert_clock *clock = &alert->clock;
 
+    clock->paused = false;
     if (!clock->has_time) {
         *clock = (struct psa_alert_clock){ .has_time = true, .now_ns = ns, .mover = mover };
     } else if (is_near(ns, clock->now_ns, alert->max_ahead_ns)) {
         if (mover != clock->mover) clock->mover = 0;
+        clock->paused = psa_ns_since(ns, clock->now_ns) > config->silent_ns;
         advance(clock, ns);
     } else if (clock->mover && clock->mover != mover && ns < clock->now_ns) {
         jump(clock, ns);
@@ -84,31 +108,87 @@ static void move_by_record(struct psa_alert *alert, int64_t ns, int64_t mover)
     } else {
         note_far(clock, ns, alert->max_ahead_ns);
     }
+    if (clock->strays < STRAYS_SAID || alert->said_strays) return;
+    alert->said_strays = true;
+    psa_say(
+        node, "max_ahead",
+        "each record comes more than --max-ahead %.3f s after all before it, so that no time is seen to pass, and no "
+        "silence; give a longer --max-ahead",
+        (double)alert->max_ahead_ns / 1e9);
 }
 
-static void move_by_heartbeat(struct psa_alert *alert, int64_t ns)
+/* Heartbeats used to come at less than a third of this step: they paused too, or their clock was set. */
+static bool is_unusual(const struct psa_alert_clock *clock, int64_t step)
 {
-    struct psa_alert_clock *clock = &alert->clock;
-    int64_t ahead = psa_ns_since(ns, clock->now_ns);
+    return clock->beat_step_ns && step / USUAL_TIMES > clock->beat_step_ns;
+}
 
-    if (!clock->has_time) *clock = (struct psa_alert_clock){ .has_time = true, .now_ns = ns };
-    else if (ahead > LONGEST_STEP_NS) jump(clock, ns);
-    else if (ahead >= -alert->max_ahead_ns) advance(clock, ns);
-    else note_far(clock, ns, alert->max_ahead_ns);
+static void note_beat(struct psa_alert_clock *clock, int64_t ns)
+{
+    int64_t step = psa_ns_since(ns, clock->beat_ns), shrunk = clock->beat_step_ns - clock->beat_step_ns / USUAL_SHRINK;
+
+    if (clock->has_beat && step > 0) clock->beat_step_ns = step > shrunk ? step : shrunk;
+    clock->has_beat = true;
+    clock->beat_ns = ns;
+}
+
+static void move_by_heartbeat(struct psa_node *node, int64_t ns)
+{
+    const struct psa_alert_config *config = node->config;
+    struct psa_alert *alert = node->state;
+    struct psa_alert_clock *clock = &alert->clock;
+    int64_t ahead = psa_ns_since(ns, clock->now_ns), most = alert->max_ahead_ns;
+    bool stepped = is_unusual(clock, ahead) || (clock->has_ahead && is_near(ns, clock->ahead_ns, most));
+
+    clock->paused = false;
+    if (!clock->has_time) {
+        *clock = (struct psa_alert_clock){ .has_time = true, .now_ns = ns };
+    } else if (ahead > LONGEST_STEP_NS || (ahead > most && stepped)) {
+        jump(clock, ns);
+    } else if (ahead >= -most) {
+        clock->paused = ahead > config->silent_ns && is_unusual(clock, ahead);
+        advance(clock, ns);
+        if (ahead > most) psa_alert_catch_up(node);
+    } else {
+        note_far(clock, ns, most);
+    }
+    note_beat(clock, ns);
     clock->mover = 0;
 }
 
 /* ---- writing --------------------------------------------------------------------------------------------------------------- */
 
+/* Since when nothing has come from the key, by event time as it is now: when it was heard, or, if that was ahead of event
+ * time, its record's own time once event time has got there. Neither may be later than what has elapsed since allows: a
+ * clock set back has gone over that time again. */
+static int64_t silent_since(const struct psa_alert *alert, const struct psa_alert_slot *slot)
+{
+    int64_t latest = psa_ns_since(alert->clock.now_ns, psa_ns_since(alert->clock.elapsed_ns, slot->seen_elapsed));
+
+    if (slot->silence.active && slot->silence.since_ns <= latest) return slot->silence.since_ns;
+    if (slot->known && slot->slot.newest_ns > slot->seen_ns && slot->slot.newest_ns <= latest)
+        return slot->slot.newest_ns;
+    return slot->seen_ns <= latest ? slot->seen_ns : latest;
+}
+
+static void explain_late(const struct psa_alert_slot *slot, struct psa_alert_sentence *sentence)
+{
+    char newest[PSA_TIME_ISO_MAX];
+
+    psa_time_format_iso(slot->slot.newest_ns, newest);
+    psa_alert_add(sentence, "; %lld dropped as late, for it has had one of %s: was its clock set back?",
+                  (long long)slot->late, newest);
+}
+
 static void explain(const struct psa_node *node, const struct psa_alert_slot *slot, const char *state, double seconds,
-                    struct psa_alert_sentence *sentence)
+                    int64_t since_ns, struct psa_alert_sentence *sentence)
 {
     const struct psa_alert_config *config = node->config;
     int64_t limit_ns = psa_alert_limit(node, slot);
     bool cleared = strcmp(state, "cleared") == 0;
     char shown[128], since[PSA_TIME_ISO_MAX];
 
-    psa_time_format_iso(slot->seen_ns, since);
+    psa_time_format_iso(since_ns, since);
     psa_alert_add(sentence, "%s: ", psa_key_show(slot->slot.key, shown));
     if (cleared)
         psa_alert_add(sentence, "%s after %.1f s of silence", slot->known ? "records again" : "its first record",
@@ -119,6 +199,7 @@ static void explain(const struct psa_node *node, const struct psa_alert_slot *sl
     if (!cleared && limit_ns > config->silent_ns)
         psa_alert_add(sentence, "; its limit is %.1f s, for its records came up to %.1f s apart",
                       (double)limit_ns / 1e9, (double)slot->pace.usual_ns / 1e9);
+    if (!cleared && slot->late) explain_late(slot, sentence);
     if (!cleared && slot->status.active)
         psa_alert_add(sentence, "; it says itself that it is down%s%s%s", *slot->fault ? " (" : "", slot->fault,
                       *slot->fault ? ")" : "");
@@ -187,17 +268,19 @@ static enum psa_alert_severity severity_of(const struct psa_alert *alert, const 
     return slot->status.active ? PSA_ALERT_INFO : alert->lost;
 }
 
-static int write_alert(struct psa_node *node, struct psa_alert_slot *slot, const char *state, struct psa_error *error)
+/* since_ns: of silent_since. */
+static int write_alert(struct psa_node *node, struct psa_alert_slot *slot, const char *state, int64_t since_ns,
+                       struct psa_error *error)
 {
     struct psa_alert *alert = node->state;
-    int64_t silent_ns = psa_ns_since(alert->clock.now_ns, slot->seen_ns);
-    int64_t counted_ns = psa_ns_since(alert->clock.elapsed_ns, slot->seen_elapsed);
-    double seconds = (double)(silent_ns > counted_ns ? silent_ns : counted_ns) / 1e9;
+    double seconds = psa_alert_seconds(alert->clock.now_ns, since_ns);
     struct psa_record *record = make_record(node, slot, seconds, error);
-    struct psa_alert_words words = { .kind = PSA_ALERT_SILENCE, .state = state, .score = NAN, .threshold = NAN };
+    struct psa_alert_words words = {
+        .kind = PSA_ALERT_SILENCE, .state = state, .since_ns = since_ns, .score = NAN, .threshold = NAN
+    };
 
     if (!record) return -1;
-    explain(node, slot, state, seconds, &words.reason);
+    explain(node, slot, state, seconds, since_ns, &words.reason);
     if (psa_alert_put(node, slot, &words, alert->clock.elapsed_ns, record, error) != 0) return -1;
     return psa_emit(node, record, error);
 }
@@ -206,11 +289,11 @@ static int raise_silence(struct psa_node *node, struct psa_alert_slot *slot, str
 {
     struct psa_alert *alert = node->state;
 
+    slot->silence.since_ns = silent_since(alert, slot);
     psa_alert_wait_on(alert, slot);
-    slot->silence.since_ns = slot->seen_ns;
     slot->silence.severity = severity_of(alert, slot);
     slot->silence.suppressed = 0;
-    return write_alert(node, slot, "raised", error);
+    return write_alert(node, slot, "raised", slot->silence.since_ns, error);
 }
 
 static int go_on(struct psa_node *node, struct psa_alert_slot *slot, struct psa_error *error)
@@ -219,7 +302,7 @@ static int go_on(struct psa_node *node, struct psa_alert_slot *slot, struct psa_
 
     psa_alert_wait_on(alert, slot);
     if ((int64_t)severity_of(alert, slot) > slot->silence.severity) slot->silence.severity = severity_of(alert, slot);
-    return write_alert(node, slot, "ongoing", error);
+    return write_alert(node, slot, "ongoing", silent_since(alert, slot), error);
 }
 
 /* Whoever is due now. */
@@ -269,6 +352,16 @@ static struct psa_str expected_key(const struct psa_node *node, struct psa_str n
     return psa_buf_str(key);
 }
 
+/* The next name, without the blanks around it. */
+static struct psa_str next_expected(const char **list)
+{
+    struct psa_str name = psa_list_next(list, NULL);
+
+    while (name.n && strchr(" \t\n", name.p[0])) name = (struct psa_str){ name.p + 1, name.n - 1 };
+    while (name.n && strchr(" \t\n", name.p[name.n - 1])) name.n--;
+    return name;
+}
+
 int psa_alert_check_expected(const struct psa_node *node, struct psa_error *error)
 {
     const struct psa_alert_config *config = node->config;
@@ -278,9 +371,12 @@ int psa_alert_check_expected(const struct psa_node *node, struct psa_error *erro
     if (!list) return 0;
     if (!config->silent_ns) return psa_fail(error, PSA_EXIT_PERMANENT, "--expect means nothing with --silent 0");
     while (list) {
-        if (!psa_list_next(&list, NULL).n)
-            return psa_fail(error, PSA_EXIT_PERMANENT, "--expect: '%s' has an empty name; give TYPE/ID,TYPE/ID",
-                            config->expect);
+        struct psa_str name = next_expected(&list);
+        const char *slash = node->options.key || !name.n ? NULL : memchr(name.p, '/', name.n);
+
+        if (!name.n || (slash && (slash == name.p || slash == name.p + name.n - 1)))
+            return psa_fail(error, PSA_EXIT_PERMANENT, "--expect: '%s' has an empty name%s; give TYPE/ID,TYPE/ID",
+                            config->expect, name.n ? ", type or id" : "");
         n++;
     }
     if (n >= node->options.max_keys) /* room for one that is not expected, or it would take its own place */
@@ -299,7 +395,7 @@ static int expect(struct psa_node *node, struct psa_error *error)
 
     alert->expecting = true;
     while (list) {
-        struct psa_str type, id, key = expected_key(node, psa_list_next(&list, NULL), &type, &id);
+        struct psa_str type, id, key = expected_key(node, next_expected(&list), &type, &id);
         struct psa_alert_slot *slot = (struct psa_alert_slot *)psa_keyed_peek(node->keyed, key);
 
         if (slot && slot->turn) continue;
@@ -332,12 +428,29 @@ int psa_alert_hear(struct psa_node *node, struct psa_str key, struct psa_alert_s
     int64_t mover = (int64_t)(psa_hash(PSA_HASH_START, key.p, key.n) >> 1 | 1);
 
     if (!config->silent_ns) return 0;
-    move_by_record(alert, record->timestamp_ns, mover);
+    move_by_record(node, record->timestamp_ns, mover);
     if (!alert->expecting && expect(node, error) != 0) return -1;
-    if (slot && slot->silence.active && write_alert(node, slot, "cleared", error) != 0) return -1;
+    if (slot && slot->silence.active && write_alert(node, slot, "cleared", silent_since(alert, slot), error) != 0)
+        return -1;
     if (slot && slot->known) psa_alert_pace_step(node, slot);
     if (slot && psa_alert_listen(node, slot, error) != 0) return -1;
     if (slot && !slot->known && make_known(slot, record, error) != 0) return -1;
+    return look_around(node, error);
+}
+
+int psa_alert_late(struct psa_node *node, struct psa_record *record, struct psa_error *error)
+{
+    const struct psa_alert_config *config = node->config;
+    struct psa_alert *alert = node->state;
+    struct psa_str key = psa_node_key(node, record);
+    struct psa_alert_slot *slot;
+
+    if (!config->silent_ns || !key.p || !record->has_time) return 0;
+    slot = (struct psa_alert_slot *)psa_keyed_peek(node->keyed, key);
+    if (!slot || !psa_slot_late(&slot->slot, record)) return 0;
+    slot->late = psa_ns_add(slot->late, 1);
+    move_by_record(node, record->timestamp_ns,
+                   alert->clock.mover); /* nobody else's word against that of the only mover */
     return look_around(node, error);
 }
 
@@ -347,7 +460,7 @@ int psa_alert_heartbeat(struct psa_node *node, int64_t ns, struct psa_error *err
     struct psa_alert *alert = node->state;
 
     if (!config->silent_ns) return 0;
-    move_by_heartbeat(alert, ns);
+    move_by_heartbeat(node, ns);
     if (!alert->expecting && expect(node, error) != 0) return -1;
     return look_around(node, error);
 }

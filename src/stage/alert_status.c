@@ -34,7 +34,9 @@ static struct psa_str key_of(struct psa_alert *alert, struct psa_record *record)
 static int write_alert(struct psa_node *node, struct psa_alert_slot *slot, struct psa_record *record, const char *state,
                        struct psa_error *error)
 {
-    struct psa_alert_words words = { .kind = PSA_ALERT_STATUS, .state = state, .score = NAN, .threshold = NAN };
+    struct psa_alert_words words = {
+        .kind = PSA_ALERT_STATUS, .state = state, .since_ns = slot->status.since_ns, .score = NAN, .threshold = NAN
+    };
     struct psa_alert_sentence *sentence = &words.reason;
     struct psa_str why = psa_record_path(record, "reason");
     double seconds = psa_alert_seconds(record->timestamp_ns, slot->status.since_ns);
@@ -51,6 +53,12 @@ static int write_alert(struct psa_node *node, struct psa_alert_slot *slot, struc
     return psa_pass(node, record, error);
 }
 
+/* What it is worth that the sensor is down: nothing new, if its silence has been told at that worth already. */
+static enum psa_alert_severity severity_of(const struct psa_alert *alert, const struct psa_alert_slot *slot)
+{
+    return slot->silence.active && slot->silence.severity >= (int64_t)alert->lost ? PSA_ALERT_INFO : alert->lost;
+}
+
 static int on_down(struct psa_node *node, struct psa_alert_slot *slot, struct psa_record *record,
                    struct psa_error *error)
 {
@@ -61,12 +69,15 @@ static int on_down(struct psa_node *node, struct psa_alert_slot *slot, struct ps
     snprintf(slot->fault, sizeof slot->fault, "%.*s", psa_alert_shown_of(fault, sizeof slot->fault - 1),
              fault.p ? fault.p : "");
     if (!slot->status.active) {
-        slot->status =
-            (struct psa_alert_event){ .active = true, .since_ns = record->timestamp_ns, .severity = alert->lost };
+        slot->status = (struct psa_alert_event){ .active = true,
+                                                 .since_ns = record->timestamp_ns,
+                                                 .severity = severity_of(alert, slot) };
         return write_alert(node, slot, record, "raised", error);
     }
-    if (psa_ns_since(record->timestamp_ns, slot->status.last_ns) >= config->cooldown_ns)
+    if (psa_ns_since(record->timestamp_ns, slot->status.last_ns) >= config->cooldown_ns) {
+        if ((int64_t)severity_of(alert, slot) > slot->status.severity) slot->status.severity = severity_of(alert, slot);
         return write_alert(node, slot, record, "ongoing", error);
+    }
     slot->status.suppressed++;
     return psa_absorb(node);
 }

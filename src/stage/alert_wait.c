@@ -82,7 +82,9 @@ static bool is_before(const struct psa_alert_due *a, const struct psa_alert_due 
 
 static struct psa_alert_due due_of(const struct psa_node *node, struct psa_alert_slot *slot)
 {
-    return (struct psa_alert_due){ psa_ns_add(slot->seen_elapsed, psa_alert_limit(node, slot)), slot->turn, slot };
+    int64_t due_ns = psa_ns_add(slot->seen_elapsed, psa_alert_limit(node, slot));
+
+    return (struct psa_alert_due){ due_ns > slot->grace_ns ? due_ns : slot->grace_ns, slot->turn, slot };
 }
 
 static void put_at(struct psa_alert_heap *heap, size_t place, struct psa_alert_due due)
@@ -155,7 +157,8 @@ void psa_alert_forget(struct psa_alert *alert, struct psa_alert_slot *slot)
 {
     if (!slot->turn) return;
     if (slot->silence.active) unlink_from(&alert->silent, slot);
-    else take_out(&alert->heard, slot->place);
+    else if (slot->place < alert->heard.n && alert->heard.at[slot->place].slot == slot) /* not while a state loads */
+        take_out(&alert->heard, slot->place);
     slot->turn = 0;
 }
 
@@ -166,6 +169,7 @@ int psa_alert_listen(struct psa_node *node, struct psa_alert_slot *slot, struct 
 
     slot->seen_ns = alert->clock.now_ns;
     slot->seen_elapsed = alert->clock.elapsed_ns;
+    slot->grace_ns = slot->late = 0;
     if (slot->silence.active) psa_alert_forget(alert, slot);
     slot->silence.active = false;
     if (slot->turn) {
@@ -190,16 +194,38 @@ void psa_alert_wait_on(struct psa_alert *alert, struct psa_alert_slot *slot)
 
 struct psa_alert_slot *psa_alert_next_due(struct psa_node *node)
 {
+    const struct psa_alert_config *config = node->config;
     struct psa_alert *alert = node->state;
     struct psa_alert_heap *heap = &alert->heard;
+    int64_t now = alert->clock.elapsed_ns;
 
-    while (heap->n && heap->at[0].due_ns <= alert->clock.elapsed_ns) {
+    while (heap->n && heap->at[0].due_ns <= now) {
         struct psa_alert_due due = due_of(node, heap->at[0].slot);
 
-        if (due.turn == heap->at[0].turn) return due.slot;
+        if (due.turn == heap->at[0].turn && due.due_ns == heap->at[0].due_ns) {
+            if (!alert->clock.paused || due.slot->grace_ns) return due.slot;
+            due.slot->grace_ns = psa_ns_add(now, config->silent_ns);
+            due = due_of(node, due.slot);
+        }
         move_down(heap, 0, due);
     }
     return NULL;
+}
+
+void psa_alert_catch_up(struct psa_node *node)
+{
+    const struct psa_alert *alert = node->state;
+    const struct psa_alert_clock *clock = &alert->clock;
+
+    for (struct psa_slot *base = NULL; (base = psa_keyed_next(node->keyed, base));) {
+        struct psa_alert_slot *slot = (struct psa_alert_slot *)base;
+        int64_t ago = psa_ns_since(clock->now_ns, base->newest_ns), elapsed = psa_ns_since(clock->elapsed_ns, ago);
+
+        if (!slot->turn || slot->silence.active || !slot->known || ago < 0 || base->newest_ns <= slot->seen_ns)
+            continue;
+        slot->seen_ns = base->newest_ns;
+        if (elapsed > slot->seen_elapsed) slot->seen_elapsed = elapsed; /* due later: the heap will see */
+    }
 }
 
 /* ---- after loading ------------------------------------------------------------------------------------------------------- */
@@ -211,18 +237,18 @@ static int by_turn(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-/* Where the slot belongs. *since: when the waiting of the one put there before began, which is no later. */
-static bool put_back(struct psa_node *node, struct psa_alert_slot *slot, int64_t since[2])
+/* Where the slot belongs. *since: when the silent one put back before was told of, which is no later. */
+static bool put_back(struct psa_node *node, struct psa_alert_slot *slot, int64_t *since)
 {
     struct psa_alert *alert = node->state;
     bool silent = slot->silence.active;
     int64_t begin = silent ? slot->silence.last_ns : slot->seen_elapsed;
 
-    if (slot->turn > alert->turn || begin < since[silent] || begin > alert->clock.elapsed_ns ||
+    if (slot->turn > alert->turn || (silent && begin < *since) || begin > alert->clock.elapsed_ns ||
         slot->seen_elapsed > alert->clock.elapsed_ns)
         return false;
-    since[silent] = begin;
     if (!silent) return add(&alert->heard, due_of(node, slot));
+    *since = begin;
     append(&alert->silent, slot);
     return true;
 }
@@ -230,7 +256,7 @@ static bool put_back(struct psa_node *node, struct psa_alert_slot *slot, int64_t
 bool psa_alert_listen_again(struct psa_node *node)
 {
     struct psa_alert *alert = node->state;
-    int64_t since[2] = { INT64_MIN, INT64_MIN }; /* of the heard, of the silent */
+    int64_t since = INT64_MIN;
     size_t n = 0, n_slot = psa_keyed_count(node->keyed);
     struct psa_alert_slot **slot = calloc(n_slot + 1, sizeof(struct psa_alert_slot *));
     bool good = slot != NULL;
@@ -239,7 +265,7 @@ bool psa_alert_listen_again(struct psa_node *node)
         if (((struct psa_alert_slot *)s)->turn) slot[n++] = (struct psa_alert_slot *)s;
     if (good) qsort(slot, n, sizeof *slot, by_turn);
     for (size_t i = 0; good && i < n; i++)
-        good = (i == 0 || slot[i]->turn > slot[i - 1]->turn) && put_back(node, slot[i], since);
+        good = (i == 0 || slot[i]->turn > slot[i - 1]->turn) && put_back(node, slot[i], &since);
     for (size_t i = 0; !good && i < n; i++) slot[i]->turn = 0; /* in neither */
     if (!good) {
         alert->heard.n = 0;

@@ -186,7 +186,7 @@ END
     for seed in 1 2 3; do check "$seed" 40 40 1; done
     check 4 30 30 40
     check 5 40 36 1 # some are forgotten for others
-    check 18 8 7 200
+    check 19 12 11 200
 }
 
 @test "a pace outlives a restart; a state with one that cannot be is refused" {
@@ -233,6 +233,23 @@ t/c: its first record after 41.0 s of silence' ]
     same "$T/alerts" <<<'36 b silence raised warning 0'
 }
 
+@test "--expect: blanks around a name are none of it; an empty type or id is refused" {
+    { reads a 0 && beats 30; } >"$T/in"
+    alerts --expect ' t/a, t/b ,c'
+    same "$T/alerts" <<'END'
+30 b silence raised warning 0
+30 c silence raised warning 0
+30 a silence raised warning 0
+END
+    for wrong in / t/ /b 't/a, /b'; do
+        keep 2 "$BIN/psa-alert" --expect "$wrong" </dev/null
+        said "psa-alert: --expect: '$wrong' has an empty name, type or id; give TYPE/ID,TYPE/ID"
+    done
+    keep 2 "$BIN/psa-alert" --expect 't/a, ' </dev/null
+    said "psa-alert: --expect: 't/a, ' has an empty name; give TYPE/ID,TYPE/ID"
+    keep 0 "$BIN/psa-alert" --key sensor_id --expect / </dev/null
+}
+
 @test "--expect, --lost, --silent: what means nothing is refused with 2" {
     keep 2 "$BIN/psa-alert" --expect a,,b </dev/null
     said "psa-alert: --expect: 'a,,b' has an empty name; give TYPE/ID,TYPE/ID"
@@ -267,14 +284,15 @@ END
     same "$T/alerts" </dev/null
     reads w 64 >"$T/wrong"
     mixed "$T/wrong" 29
-    alerts
-    same "$T/alerts" <<'END'
-64 b silence raised warning 0
-64 a silence raised warning 0
-64 a silence cleared warning 0
-END
-    alerts --max-ahead 50s
+    alerts # a step that might be a pause of everything; b has till 94 by it
     same "$T/alerts" </dev/null
+    mixed "$T/wrong" 94
+    alerts
+    same "$T/alerts" <<<'94 b silence raised warning 0
+94 w silence raised warning 0'
+    mixed "$T/wrong" 30
+    alerts --max-ahead 50s
+    same "$T/alerts" <<<'30 b silence raised warning 0'
 }
 
 @test "a wrong clock that came first does not keep the others from being watched" {
@@ -406,6 +424,16 @@ END
 50.5 a silence cleared warning 0
 END
     jq -r .alert.reason "$T/out" | grep -qxF 't/a: no record for 30.0 s, since 1970-01-01T00:00:00Z; it says itself that it is down (absent)'
+    # The other way round: the second is the information; once the sensor is heard, the status is worth what --lost says.
+    { reads a 0 && reads b 0 10 20 30 && says a 31 0 && reads a 32 && says a 42 0 && says a 43 1; } >"$T/in"
+    alerts --cooldown 10s
+    same "$T/alerts" <<'END'
+30 a silence raised warning 0
+31 a status raised info 0
+32 a silence cleared warning 0
+42 a status ongoing warning 0
+43 a status cleared warning 0
+END
     # One that is up says nothing of keys that were never heard.
     { says x 0 1 && reads b 0 10 20 30 40; } >"$T/in"
     alerts
@@ -413,7 +441,7 @@ END
 }
 
 @test "--key: the alert of a silence has that member; status records keep the sensor they mean" {
-    for i in 0 40; do
+    for i in 0 20 40; do
         reads "s$i" "$i" | sed 's/}$/,"tags":{"host":"h'"$i"'"}}/'
     done >"$T/in"
     says s0 41 0 >>"$T/in"
@@ -425,11 +453,13 @@ END
 
 @test "cut at every line and resumed from --state: the same bytes, expected, silent, down and far ones included" {
     { reads b 0 && reads a $(seq 0 5) && reads w 3600 3601 && says a 6 0 '"fault":"absent","reason":"gone"' && reads c $(seq 6 5 71) && says a 72 1 &&
-        reads a 73 && beats 100 && reads w 3700 $(seq 3701 30 3850) && reads b 3850; } >"$T/in"
+        reads a 73 && beats 100 && reads w 3700 $(seq 3701 30 3850) && reads b 3850 && beats 3860 && reads a 7500 && reads b 3870 && beats 7501 && reads b 7502 7530 7570 &&
+        reads v 7572 7580 && for i in $(seq 5000 10 5130); do reads b "$i" && reads v "$i"; done; } >"$T/in"
     set -- --silent 20s --cooldown 15s --expect t/x,t/a --state "$T/state"
     keep 0 "$BIN/psa-alert" "$@" <"$T/in"
     mv "$T/out" "$T/whole"
     [ "$(grep -c raised "$T/whole")" -gt 5 ]
+    grep -q 'dropped as late' "$T/whole"
     rm "$T/state"
     while IFS= read -r line; do
         keep 0 "$BIN/psa-alert" "$@" <<<"$line"
@@ -437,9 +467,9 @@ END
     done <"$T/in" >"$T/cut"
     cmp "$T/whole" "$T/cut"
     # Another --expect may come later: what is new in it is waited for from then on.
-    reads c 3851 >"$T/in"
+    reads c 5130 >"$T/in"
     keep 0 "$BIN/psa-alert" --silent 20s --cooldown 15s --expect t/y,t/a --state "$T/state" <"$T/in"
-    beats 3871 >"$T/in"
+    beats 5150 >"$T/in"
     keep 0 "$BIN/psa-alert" --silent 20s --cooldown 15s --expect t/y,t/a --state "$T/state" <"$T/in"
     grep -q '"sensor_id":"y".*"state":"raised"' "$T/out"
     keep 2 "$BIN/psa-alert" --silent 21s --cooldown 15s --state "$T/state" <"$T/in"
@@ -453,10 +483,106 @@ END
 }
 
 @test "a stream that --max-keys forgets is not missed" {
-    { reads a 0 && reads b 0 && reads c 1 && reads b 2 && reads c 40; } >"$T/in"
+    { reads a 0 && reads b 0 && reads c 1 && reads b 2 && reads c 30 40; } >"$T/in"
     alerts --max-keys 2
     same "$T/alerts" <<<'40 b silence raised warning 0'
     saying 'more than --max-keys 2 streams'
+    ! grep -q 'while it has' "$T/err"
+    # Nor is it cleared, which is said.
+    { cat "$T/in" && says x 41 0 && reads y 42; } >"$T/more"
+    mv "$T/more" "$T/in"
+    alerts --max-keys 2
+    saying 't/b: forgotten for --max-keys 2 while it has an alert (silence), which will never be cleared; give a higher --max-keys'
+    # Fewer are loaded than were saved.
+    rm -f "$T/state"
+    keep 0 "$BIN/psa-alert" --state "$T/state" <"$T/in"
+    reads y 43 >"$T/in"
+    keep 0 "$BIN/psa-alert" --max-keys 2 --state "$T/state" <"$T/in"
+    keep 0 "$BIN/psa-alert" --max-keys 2 --state "$T/state" <"$T/in"
+}
+
+@test "a clock set forward is nobody's silence, whether its record comes first or its heartbeat, and is counted from after it" {
+    { reads a 100 && beats 101 && reads a 3701 && beats 3702 3730.9; } >"$T/in"
+    alerts
+    same "$T/alerts" </dev/null
+    beats 3732 >>"$T/in"
+    alerts
+    same "$T/alerts" <<<'3732 a silence raised warning 0'
+    [ "$(jq -r 'select(.alert) | "\(.alert.since_ns / 1e9) \(.fields.silent_s) \(.alert.reason)"' "$T/out")" = \
+        '3701 31 t/a: no record for 31.0 s, since 1970-01-01T01:01:41Z' ]
+    # A record of the old time may still come in between.
+    { reads a 100 && beats 101 && reads b 3701 && reads a 102 && beats 3702 && reads a 3702; } >"$T/in"
+    alerts
+    same "$T/alerts" </dev/null
+    { reads a 80 && beats 81 91 101 3702 && reads a 3703; } >"$T/in"
+    alerts
+    same "$T/alerts" </dev/null
+    # Heartbeats that always come so far apart do make time pass.
+    { reads a 0 && beats 3600 7200 10800; } >"$T/in"
+    alerts
+    same "$T/alerts" <<'END'
+3600 a silence raised warning 0
+7200 a silence ongoing warning 0
+10800 a silence ongoing warning 0
+END
+    { reads a 0 && beats 70 70.1 140 140.1 210 210.1; } >"$T/in"
+    alerts --cooldown 60s
+    same "$T/alerts" <<'END'
+70 a silence raised warning 0
+210 a silence ongoing warning 0
+END
+    # w was heard ahead, and counts from its own time on: 118 s, not an hour.
+    { reads w 3601 && reads a 100 && reads b 100 && reads w 3602 && reads a 101 && beats 3720; } >"$T/in"
+    alerts --silent 60s
+    [ "$(jq -r 'select(.alert) | .alert.reason' "$T/out" | tail -n 1)" = 't/w: no record for 118.0 s, since 1970-01-01T01:00:02Z' ]
+    alerts --silent 150s --max-ahead 60s
+    same "$T/alerts" <<'END'
+3720 b silence raised warning 0
+3720 a silence raised warning 0
+END
+}
+
+@test "a clock set back, no heartbeats: event time follows the late records; who sends only them is silent, and why" {
+    { for i in $(seq 10000 10 10100) $(seq 6500 10 10100); do reads a "$i" && reads b "$i"; done; } >"$T/in"
+    alerts --cooldown 1h
+    same "$T/alerts" <<'END'
+6590 a silence raised warning 0
+6590 b silence raised warning 0
+10100 a silence cleared warning 0
+10100 b silence cleared warning 0
+END
+    [ "$(jq -r .alert.reason "$T/out" | head -n 1)" = \
+        't/a: no record for 30.0 s, since 1970-01-01T01:49:20Z; 10 dropped as late, for it has had one of 1970-01-01T02:48:20Z: was its clock set back?' ]
+    # While it is silent already, too: no alert began after itself, and its id stays.
+    { reads a 10000 && reads b 10000 10020 10040 && beats $(seq 5000 5100); } >"$T/in"
+    alerts --cooldown 30s
+    [ "$(jq -c 'select(.sensor_id == "a") | [.timestamp_ns / 1e9, .alert.since_ns / 1e9, .fields.silent_s]' "$T/out")" = '[10040,10000,40]
+[5090,5020,70]' ]
+    [ "$(jq -r 'select(.sensor_id == "a") | .alert.id' "$T/out" | sort -u | wc -l)" -eq 1 ]
+    jq -s -e 'all(.[]; .alert == null or .alert.since_ns <= .timestamp_ns)' "$T/out"
+}
+
+@test "a pause of everything longer than --silent gives all the benefit of --silent again, once" {
+    { for i in 100 110 120 160 170; do for k in a b c; do reads $k "$i"; done; done; } >"$T/in"
+    alerts
+    same "$T/alerts" </dev/null
+    # Heartbeats paused with them, and c does not come back.
+    { for i in 100 110 120; do for k in a b c; do reads $k "$i"; done && beats "$i.5"; done && beats 160.5 && reads a 161 && reads b 162 && beats 170 180 190 190.5; } >"$T/in"
+    alerts
+    same "$T/alerts" <<<'190.5 c silence raised warning 0'
+    [ "$(jq -r 'select(.alert) | .alert.reason' "$T/out")" = 't/c: no record for 70.5 s, since 1970-01-01T00:02:00Z' ]
+    # The second pause finds it due already.
+    { reads a 0 && reads b 0 && reads a 40 80; } >"$T/in"
+    alerts
+    same "$T/alerts" <<<'80 b silence raised warning 0'
+}
+
+@test "--max-ahead below the distance of the records: event time stands still, which is said once" {
+    for i in $(seq 0 300 3000); do reads a "$i" && reads b "$i"; done >"$T/in"
+    keep 0 "$BIN/psa-alert" --silent 15m --max-ahead 60s <"$T/in"
+    said 'psa-alert: stdin:7: each record comes more than --max-ahead 60.000 s after all before it, so that no time is seen to pass, and no silence; give a longer --max-ahead'
+    keep 0 "$BIN/psa-alert" --silent 15m <"$T/in"
+    ! grep -q 'max-ahead' "$T/err"
 }
 
 @test "ten thousand keys: half fall silent and come again, in the order they were heard" {

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """psa-alert --silent against what its manual says, worked out the long way: no heap, no lists, every key looked at for
-every record, every limit from the whole history of its key. Streams of all paces at once, with bursts and outages.
+every record, every limit from the whole history of its key. Streams of all paces at once, with bursts and outages, and
+pauses of everything.
 
     alert_silence_check.py SEED KEYS MAX_KEYS CUTS
 
@@ -43,13 +44,17 @@ def limit_of(intervals):
 
 class Key:
     def __init__(self, at):
-        self.intervals, self.limit, self.heard, self.turn, self.told = [], SILENT, at, 0, None
+        self.intervals, self.limit, self.heard, self.turn, self.told, self.grace = [], SILENT, at, 0, None, None
+
+    def due(self):
+        return max(self.heard + self.limit, self.grace or 0)
 
 
 def expected(records, max_keys):
-    keys, out, turn, elapsed = {}, [], 0, 0
+    keys, out, turn, elapsed, n_grace = {}, [], 0, 0, 0
     begin = records[0][0]
     for at, name in records:
+        paused = at - begin - elapsed > SILENT
         elapsed = at - begin
         key = keys.pop(name, None)
         if not key:
@@ -63,9 +68,14 @@ def expected(records, max_keys):
             key.limit = limit_of(key.intervals)
         keys[name] = key  # the least recently heard first
         turn += 1
-        key.heard, key.turn, key.told = elapsed, turn, None
-        due = [k for k in keys.items() if k[1].told is None and elapsed - k[1].heard >= k[1].limit]
-        for name, key in sorted(due, key=lambda k: (k[1].heard + k[1].limit, k[1].turn)):
+        key.heard, key.turn, key.told, key.grace = elapsed, turn, None, None
+        due = [k for k in keys.items() if k[1].told is None and k[1].due() <= elapsed]
+        if paused:  # whoever became due in the pause gets --silent again, once
+            for _, key in due:
+                n_grace += not key.grace
+                key.grace = key.grace or elapsed + SILENT
+            due = [k for k in due if k[1].due() <= elapsed]
+        for name, key in sorted(due, key=lambda k: (k[1].due(), k[1].turn)):
             turn += 1
             key.turn, key.told = turn, elapsed
             out.append((at, name, "raised", key.limit))
@@ -74,6 +84,7 @@ def expected(records, max_keys):
             turn += 1
             key.turn, key.told = turn, elapsed
             out.append((at, name, "ongoing", key.limit))
+    assert n_grace > 5, "nobody became due in a pause"
     return out
 
 
@@ -96,7 +107,9 @@ def alerts(lines, max_keys, cuts):
 def main():
     seed, n_keys, max_keys, cuts = map(int, sys.argv[1:])
     rng = random.Random(seed)
-    records = sorted((at, "k%d" % k) for k in range(n_keys) for at in times(rng, 400 * SECOND))
+    pauses = [(rng.randrange(400 * SECOND), rng.randrange(5 * SECOND, 30 * SECOND)) for _ in range(6)]
+    records = sorted((at + sum(length for begin, length in pauses if begin <= at), "k%d" % k)
+                     for k in range(n_keys) for at in times(rng, 400 * SECOND))
     lines = [b'{"sensor_id":"%s","fields":{"anomaly_score":0.1},"timestamp_ns":%d,"anomaly":{"is_anomaly":false}}\n' %
              (name.encode(), at) for at, name in records]
     want, got = expected(records, max_keys), alerts(lines, max_keys, cuts)

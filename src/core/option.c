@@ -150,7 +150,7 @@ static void put_bound(enum psa_option_type type, double bound, char text[PSA_NUM
     }
     while (i + 1 < sizeof units / sizeof *units && fmod(bound, units[i].factor) != 0) i++;
     psa_number_text(bound / units[i].factor, text);
-    strcat(text, units[i].name);
+    strncat(text, units[i].name, 2); /* the longest has two letters */
 }
 
 static int check_range(const struct psa_option *option, const char *what, const char *text, double value,

@@ -23,13 +23,18 @@ struct psa_sensord_config {
     bool stats;
 };
 
+/* No more lines than that are written at once: as many as PIPE_BUF bytes may have. */
+#define PSA_OUTPUT_LINES 128
+
 /* From the queue to stdout. */
 struct psa_output {
-    struct psa_buf pending; /* whole lines out of the queue, */
-    size_t written;         /* so far written */
-    bool behind;            /* lines were dropped, and the queue is not easy again */
-    int64_t behind_ns;      /* since then */
-    uint64_t behind_n;      /* readings dropped since then */
+    struct psa_buf pending;                         /* whole lines out of the queue, */
+    size_t written;                                 /* so far written */
+    struct psa_queue_entry taken[PSA_OUTPUT_LINES]; /* the lines in pending */
+    size_t n_taken;
+    bool behind;       /* lines were dropped, and the queue is not easy again */
+    int64_t behind_ns; /* since then */
+    uint64_t behind_n; /* readings dropped since then */
     bool behind_said;
     struct psa_note dropped;
     int64_t step_ns; /* by how much the wall clock was set in records that were dropped */
@@ -69,7 +74,8 @@ bool psa_sensord_take(struct psa_sensord *run);
 int psa_sensord_write(struct psa_sensord *run, struct psa_error *error);
 /* Say what is due of dropped readings; all of it at_once at the end. */
 void psa_sensord_say_dropped(struct psa_sensord *run, bool at_once);
-/* Count what will not be written any more as dropped, and return how many readings that is. */
+/* Count what will not be written any more as dropped. Returns how many readings that is, with those that were dropped before
+ * and not said: all of them are the caller's to say. */
 uint64_t psa_sensord_abandon(struct psa_sensord *run);
 
 /* ---- sensord_clock.c ----------------------------------------------------------------------------------------------- */

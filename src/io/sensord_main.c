@@ -282,15 +282,19 @@ static int wind_up(struct psa_sensord *run, bool waiting, int64_t *wait_ns, stru
         psa_hub_stop(&run->hub);
         psa_notify("STOPPING=1");
     }
-    if (are_done(run, now_ns, wait_ns) && !waiting && is_queue_empty(run)) return 1;
-    /* Nobody waits longer for a reader than its readings would be kept. */
-    const int64_t end_ns = run->stop_ns + STOP_PATIENCE_NS + run->config.queue_ns;
+    const bool done = are_done(run, now_ns, wait_ns);
+    if (!waiting && is_queue_empty(run)) return done ? 1 : 0;
+    /* Nobody waits longer for a reader than its readings would be kept, but for a moment in any case. */
+    const int64_t queue_ns = run->config.queue_ns;
+    const int64_t end_ns = run->stop_ns + (queue_ns > STOP_PATIENCE_NS ? queue_ns : STOP_PATIENCE_NS);
     const bool again = psa_stops_asked() > run->stops_heard;
+    char within[PSA_NOTE_TIME_BYTES];
     psa_wake_by(wait_ns, end_ns, now_ns);
     if (!again && now_ns < end_ns) return 0;
     const uint64_t n = psa_sensord_abandon(run);
-    return psa_fail(error, PSA_EXIT_RUNTIME, "stdout: the reader does not read; %llu reading%s not written%s",
-                    (unsigned long long)n, n == 1 ? " was" : "s were", again ? ", since a second signal came" : "");
+    return psa_fail(error, PSA_EXIT_RUNTIME, "stdout: the reader does not read; %llu reading%s not written %s%s",
+                    (unsigned long long)n, n == 1 ? " was" : "s were", again ? "when a second signal came" : "within ",
+                    again ? "" : psa_note_time(within, end_ns - run->stop_ns));
 }
 
 /* Wait for whatever comes first, and write if stdout takes it. */

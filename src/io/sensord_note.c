@@ -3,6 +3,8 @@
 
 #include <stdio.h>
 
+#include "core/time.h"
+
 void psa_note_add(struct psa_note *note, uint64_t n, int64_t amount, int64_t now_ns)
 {
     if (note->n == 0) note->first_ns = now_ns;
@@ -21,6 +23,16 @@ bool psa_note_due(struct psa_note *note, int64_t now_ns, bool at_once, struct ps
     *told = *note;
     *note = (struct psa_note){ .said = told->said + 1, .next_ns = now_ns + PSA_NOTE_EVERY_NS };
     return true;
+}
+
+const char *psa_note_time(char text[PSA_NOTE_TIME_BYTES], int64_t ns)
+{
+    const char *const unit = ns >= PSA_NS_PER_SECOND ? "s" : ns >= PSA_NS_PER_MS ? "ms" : "us";
+    const double n = (double)ns / (*unit == 's' ? PSA_NS_PER_SECOND : *unit == 'm' ? PSA_NS_PER_MS : 1000);
+
+    /* From 999.5 on, %.3g would write an exponent. */
+    snprintf(text, PSA_NOTE_TIME_BYTES, n < 999.5 ? "%.3g %s" : "%.0f %s", n, unit);
+    return text;
 }
 
 void psa_messages_vput(struct psa_messages *messages, const char *source, const char *cause, const char *format,

@@ -30,6 +30,10 @@ bool psa_note_is_due(const struct psa_note *note, int64_t now_ns, bool at_once);
 /* If so, *told is what to say, and *note begins anew. */
 bool psa_note_due(struct psa_note *note, int64_t now_ns, bool at_once, struct psa_note *told);
 
+/* A time for people, three digits: "34 ms", "2.97 s", "5000 s". Returns text. */
+#define PSA_NOTE_TIME_BYTES 32
+const char *psa_note_time(char text[PSA_NOTE_TIME_BYTES], int64_t ns);
+
 /* ---- messages that wait to be written ---------------------------------------------------------------------------- */
 
 /* A sensor's ten of a kind, which is all that is shown of it, and what sums them up. */

@@ -90,23 +90,25 @@ bool psa_sensord_take(struct psa_sensord *run)
     struct psa_queue *queue = &run->hub.queue;
     struct psa_queue_entry entry;
     struct psa_note told = { 0 };
+    char within[PSA_NOTE_TIME_BYTES];
     const char *line;
 
     if (output->written < output->pending.n) return true;
-    output->written = output->pending.n = 0;
+    output->written = output->pending.n = output->n_taken = 0;
     pthread_mutex_lock(&run->hub.lock);
     psa_queue_expire(queue, psa_clock_ns());
-    while ((line = psa_queue_front(queue, &entry)) != NULL) {
+    while (output->n_taken < PSA_OUTPUT_LINES && (line = psa_queue_front(queue, &entry)) != NULL) {
         if (output->pending.n > 0 && output->pending.n + entry.n > PIPE_BUF) break;
         psa_buf_put(&output->pending, line, entry.n);
+        output->taken[output->n_taken++] = entry;
         psa_queue_pop(queue);
     }
     if (output->behind && psa_queue_is_easy(queue, psa_clock_ns())) catch_up(run, &told);
     pthread_mutex_unlock(&run->hub.lock);
     if (told.n > 0)
-        psa_hub_say(&run->hub, "stdout", "queue", "the reader keeps up again; %llu reading%s dropped within %.3g s",
+        psa_hub_say(&run->hub, "stdout", "queue", "the reader keeps up again; %llu reading%s dropped within %s",
                     (unsigned long long)told.n, told.n == 1 ? " was" : "s were",
-                    (double)(psa_clock_ns() - told.first_ns) / PSA_NS_PER_SECOND);
+                    psa_note_time(within, psa_clock_ns() - told.first_ns));
     return output->pending.n > 0;
 }
 
@@ -146,16 +148,23 @@ void psa_sensord_say_dropped(struct psa_sensord *run, bool at_once)
 
 uint64_t psa_sensord_abandon(struct psa_sensord *run)
 {
+    struct psa_output *output = &run->output;
     struct psa_queue *queue = &run->hub.queue;
     struct psa_queue_entry entry;
-    uint64_t n = 0;
+    size_t end = 0;
 
     pthread_mutex_lock(&run->hub.lock);
+    for (size_t i = 0; i < output->n_taken; i++) {
+        end += output->taken[i].n;
+        if (end > output->written) count_dropped(run, &output->taken[i]);
+    }
+    output->n_taken = 0;
     while (psa_queue_front(queue, &entry) != NULL) {
         psa_queue_pop(queue);
         count_dropped(run, &entry);
-        if (entry.kind == PSA_QUEUE_READING) n += entry.weight;
     }
+    const uint64_t n = output->dropped.n;
+    output->dropped.n = 0; /* the caller says it */
     pthread_mutex_unlock(&run->hub.lock);
     return n;
 }

@@ -1,6 +1,7 @@
 /* sensord_state.c - see sensord_state.h. */
 #include "io/sensord_state.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,8 @@
 
 /* A sensor that was up for so long may speak of its next faults again, were it silenced before. */
 #define STEADY_NS (60 * PSA_NS_PER_SECOND)
+/* No sensor takes so long of itself for a read at a rate that it cannot keep. */
+#define HELD_NS (500 * PSA_NS_PER_MS)
 
 static int copy(char **kept, const char *text)
 {
@@ -157,7 +160,8 @@ static void fall(struct psa_state *state, const struct psa_fault *fault)
     if (state->up && now_ns - state->since_ns >= STEADY_NS) sum_up(state, &state->n_faults, "messages");
     if (falls) state->since_ns = now_ns;
     state->downs += falls;
-    state->up = state->is_up = false;
+    state->up = false;
+    state->is_up = false;
     state->down = true;
     state->fault = fault->kind;
     memcpy(state->reason, fault->text, sizeof state->reason);
@@ -173,11 +177,13 @@ static void rise(struct psa_state *state, int64_t taken_ns)
 {
     const int64_t now_ns = psa_clock_ns();
     const bool was_down = state->down, hung = state->hung;
-    char text[64];
+    char text[PSA_NOTE_TIME_BYTES];
 
-    snprintf(text, sizeof text, "%.3g s", (double)(now_ns - state->since_ns) / PSA_NS_PER_SECOND);
-    state->up = state->is_up = true;
+    psa_note_time(text, now_ns - state->since_ns);
+    state->up = true;
+    state->is_up = true;
     state->down = state->hung = state->renamed = false;
+    state->hung_before |= hung;
     state->since_ns = now_ns;
     state->fault = PSA_FAULT_NONE;
     if (state->busy_since_ns != 0) state->busy_since_ns = now_ns; /* a call that hung goes on now */
@@ -219,6 +225,9 @@ int psa_state_describe(struct psa_state *state, const struct psa_sensor *sensor,
                                sensor->type, state->id, other->place);
     } else {
         if (differs) take_back(state);
+        state->every_ns = !sensor->own_seq && sensor->period_ns > 0 ? sensor->period_exact_ns
+                          : sensor->rate_hz > 0                     ? PSA_NS_PER_SECOND / sensor->rate_hz
+                                                                    : 0;
         if (copy(&state->type, sensor->type) != 0 || copy(&state->model, sensor->model) != 0)
             status = psa_fault_set(fault, PSA_FAULT_IO, "%s: out of memory", state->place);
     }
@@ -261,35 +270,49 @@ void psa_state_started(struct psa_state *state, uint64_t absent, int64_t promise
     pthread_mutex_lock(&state->hub->lock);
     state->absent += absent;
     state->running = true;
-    state->hung = false;
+    state->hung = state->hung_before = false;
+    state->due_ns = 0;
+    state->read_ns = 0;
     state->busy_since_ns = 0;
     state->promise_ns = promise_ns;
     pthread_mutex_unlock(&state->hub->lock);
 }
 
-bool psa_state_stopped(struct psa_state *state)
+bool psa_state_stopped(struct psa_state *state, int64_t due_ns)
 {
     pthread_mutex_lock(&state->hub->lock);
     const bool ran = state->running;
+    if (ran) state->due_ns = due_ns;
     state->running = false;
     state->busy_since_ns = 0;
     pthread_mutex_unlock(&state->hub->lock);
     return ran;
 }
 
-void psa_state_deadline(struct psa_state *state, int64_t late_ns, uint64_t missed, int64_t now_ns)
+void psa_state_deadline(struct psa_state *state, int64_t late_ns, uint64_t missed, int64_t now_ns, int64_t due_ns)
 {
     pthread_mutex_lock(&state->hub->lock);
     psa_lateness_add(&state->lateness, late_ns);
-    state->n_missed += missed;
     state->busy_since_ns = now_ns;
-    if (missed > 0) note(state, &state->missed, missed, late_ns);
+    state->due_ns = due_ns;
+    if (state->hung_before) {
+        state->absent += missed; /* it was down, which was said */
+    } else if (missed > 0) {
+        state->n_missed += missed;
+        if ((double)state->read_ns >= state->every_ns && state->read_ns > state->slow_ns)
+            state->slow_ns = state->read_ns;
+        note(state, &state->missed, missed, late_ns);
+    }
+    state->hung_before = false;
     pthread_mutex_unlock(&state->hub->lock);
 }
 
 void psa_state_read(struct psa_state *state, bool failed, bool empty, int64_t promise_ns)
 {
+    const int64_t now_ns = psa_clock_ns();
+
     pthread_mutex_lock(&state->hub->lock);
+    if (state->busy_since_ns != 0) state->read_ns = now_ns - state->busy_since_ns;
     state->busy_since_ns = 0;
     state->promise_ns = promise_ns;
     state->failed += failed;
@@ -343,6 +366,7 @@ void psa_state_done(struct psa_state *state)
 
 void psa_state_watch(struct psa_state *state, int64_t now_ns, int64_t *wake_ns)
 {
+    char text[PSA_NOTE_TIME_BYTES];
     struct psa_fault fault;
 
     pthread_mutex_lock(&state->hub->lock);
@@ -351,8 +375,8 @@ void psa_state_watch(struct psa_state *state, int64_t now_ns, int64_t *wake_ns)
         if (busy_ns < state->patience_ns) {
             psa_wake_by(wake_ns, now_ns - busy_ns + state->patience_ns, now_ns);
         } else {
-            psa_fault_set(&fault, PSA_FAULT_TIMEOUT, "%s has not answered for %.3g s; the bus or the chip hangs",
-                          state->place, (double)busy_ns / PSA_NS_PER_SECOND);
+            psa_fault_set(&fault, PSA_FAULT_TIMEOUT, "%s has not answered for %s; the bus or the chip hangs",
+                          state->place, psa_note_time(text, busy_ns));
             state->hung = true;
             fall(state, &fault);
         }
@@ -360,11 +384,39 @@ void psa_state_watch(struct psa_state *state, int64_t now_ns, int64_t *wake_ns)
     pthread_mutex_unlock(&state->hub->lock);
 }
 
+/* The one that is due next may still be read, and an estimate must not be above what is counted in the end: the worker has
+ * chosen due_ns so. */
+uint64_t psa_state_due(const struct psa_state *state, int64_t until_ns)
+{
+    const bool away = state->down && (!state->running || state->hung);
+
+    if ((!away && !state->hung_before) || state->due_ns == 0 || state->every_ns <= 0 || until_ns <= state->due_ns)
+        return 0;
+    return (uint64_t)ceil((double)(until_ns - state->due_ns) / state->every_ns);
+}
+
 void psa_state_mend(struct psa_state *state)
 {
     pthread_mutex_lock(&state->hub->lock);
     sum_up(state, &state->n_warnings, "warnings");
     pthread_mutex_unlock(&state->hub->lock);
+}
+
+static void describe_missed(const struct psa_state *state, const struct psa_note *told, char *text, size_t size)
+{
+    char worst[PSA_NOTE_TIME_BYTES], took[PSA_NOTE_TIME_BYTES];
+    const int n = snprintf(text, size, "%llu deadline%s missed%s, the worst by %s", (unsigned long long)told->n,
+                           told->n == 1 ? "" : "s", told->said > 0 ? " since it was last said" : "",
+                           psa_note_time(worst, told->worst));
+
+    if (n < 0 || (size_t)n >= size) return;
+    text += n;
+    size -= (size_t)n;
+    if (state->slow_ns < told->worst / 2)
+        snprintf(text, size, ": the machine is too busy, or the sensor too slow for its rate");
+    else
+        snprintf(text, size, "; reads took up to %s: something holds the bus%s", psa_note_time(took, state->slow_ns),
+                 state->slow_ns < HELD_NS ? ", or the sensor is too slow for its rate" : "");
 }
 
 /* The next message, or what a note has come to, whose ten a minute are those of all sensors together. The lock is held. */
@@ -376,11 +428,8 @@ static bool take_words(struct psa_state *state, int64_t now_ns, bool at_once, st
     message->source = state->id;
     if (psa_note_due(&state->missed, now_ns, at_once, &told)) {
         message->cause = "missed";
-        snprintf(message->text, sizeof message->text,
-                 "%llu deadline%s missed%s, the worst by %.3g ms: the machine is too busy, or the sensor too slow for "
-                 "its rate",
-                 (unsigned long long)told.n, told.n == 1 ? "" : "s", told.said > 0 ? " since it was last said" : "",
-                 (double)told.worst / PSA_NS_PER_MS);
+        describe_missed(state, &told, message->text, sizeof message->text);
+        state->slow_ns = 0;
         return true;
     }
     if (!psa_note_due(&state->lost, now_ns, at_once, &told)) return false;

@@ -39,9 +39,17 @@ struct psa_state {
     int64_t stamped_ns;    /* time of its last status record: none before that will follow */
     int64_t busy_since_ns; /* in a call of the driver since; 0: in none */
     int64_t promise_ns;    /* running: no reading older than this will come */
+    int64_t read_ns;       /* so long its last read took */
+
+    /* what is due while it is down, or a call hangs, and is counted when it is back: the first at due_ns (0: nobody knows), each
+     * further one every_ns later (0: it speaks as events come) */
+    int64_t due_ns;
+    double every_ns;
+    bool hung_before; /* a call that hung has come back well, and what was due meanwhile is not counted yet */
 
     /* to be said */
     struct psa_note missed, lost;
+    int64_t slow_ns; /* the longest read behind which deadlines were missed, of those in `missed` */
     char lost_why[120];
     uint64_t n_faults, n_warnings; /* messages, of which the first ten are shown */
     struct psa_messages messages;
@@ -65,10 +73,11 @@ int psa_state_describe(struct psa_state *state, const struct psa_sensor *sensor,
 void psa_state_busy(struct psa_state *state, int64_t since_ns);
 /* It has started; so many readings were due since it stopped; none older than promise_ns will come. */
 void psa_state_started(struct psa_state *state, uint64_t absent, int64_t promise_ns);
-/* It was stopped. Had it been started? */
-bool psa_state_stopped(struct psa_state *state);
-/* A deadline was met late_ns late, and so many after it were missed; a read begins. */
-void psa_state_deadline(struct psa_state *state, int64_t late_ns, uint64_t missed, int64_t now_ns);
+/* It was stopped; the next reading would have been due at due_ns. Had it been started? */
+bool psa_state_stopped(struct psa_state *state, int64_t due_ns);
+/* A deadline was met late_ns late, and so many after it were missed; a read begins. When that does not come back, what is due
+ * from due_ns on is missing; 0: nobody knows. */
+void psa_state_deadline(struct psa_state *state, int64_t late_ns, uint64_t missed, int64_t now_ns, int64_t due_ns);
 /* The read has ended: it failed, or it gave nothing of what was due. */
 void psa_state_read(struct psa_state *state, bool failed, bool empty, int64_t promise_ns);
 /* A line of n readings, the oldest taken at taken_ns, for the queue; line.p NULL: there was no memory for it. */
@@ -86,6 +95,8 @@ void psa_state_done(struct psa_state *state);
 
 /* Has a call of the driver not come back for too long? Then the sensor is down. *wake_ns is lowered to when to look again. */
 void psa_state_watch(struct psa_state *state, int64_t now_ns, int64_t *wake_ns);
+/* How many readings were due while it was down or hung, until then, that its counts do not have yet; the lock is held. */
+uint64_t psa_state_due(const struct psa_state *state, int64_t until_ns);
 /* A minute is over: there may be ten more warnings. */
 void psa_state_mend(struct psa_state *state);
 /* Say what is noted and due; all of it at_once at the end. false: stderr takes no more. */

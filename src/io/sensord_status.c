@@ -94,14 +94,18 @@ bool psa_sensord_is_stuck(struct psa_sensord *run)
 /* ---- statistics -------------------------------------------------------------------------------------------------- */
 
 /* The lock is held. */
-static void put_sensor(struct psa_buf *out, const struct psa_state *state)
+static void put_sensor(struct psa_buf *out, const struct psa_state *state, int64_t until_ns)
 {
     const struct {
         const char *name;
         uint64_t n;
     } counts[] = {
-        { "readings", state->readings }, { "missed", state->n_missed }, { "failed", state->failed },
-        { "lost", state->n_lost },       { "absent", state->absent },   { "down", state->downs },
+        { "readings", state->readings },
+        { "missed", state->n_missed },
+        { "failed", state->failed },
+        { "lost", state->n_lost },
+        { "absent", state->absent + psa_state_due(state, until_ns) },
+        { "down", state->downs },
         { "dropped", state->dropped },
     };
 
@@ -127,11 +131,12 @@ static void put_stats(struct psa_sensord *run, struct psa_buf *text)
     uint64_t dropped = 0;
 
     pthread_mutex_lock(&run->hub.lock);
+    const int64_t until_ns = run->stop_ns != 0 ? run->stop_ns : psa_clock_ns();
     for (size_t i = 0; i < run->n; i++) {
         const struct psa_state *state = &run->worker[i].state;
         stats.in += state->readings;
         dropped += state->dropped;
-        put_sensor(&sensors, state);
+        put_sensor(&sensors, state, until_ns);
     }
     stats.emitted = run->hub.n_status;
     pthread_mutex_unlock(&run->hub.lock);

@@ -223,15 +223,30 @@ static int prepare_lines(struct psa_worker *worker, struct psa_fault *fault)
     return ok ? 0 : psa_fault_set(fault, PSA_FAULT_IO, "%s: out of memory", sensor->text);
 }
 
+static int64_t deadline_ns(const struct psa_worker *worker, uint64_t number)
+{
+    return worker->origin_ns + llround((double)number * worker->sensor->period_exact_ns);
+}
+
+/* Its readings are not those of its deadlines, or it has none. */
+static bool has_own_pace(const struct psa_sensor *sensor)
+{
+    return sensor->own_seq || sensor->period_ns == 0;
+}
+
+/* Of a sensor with a pace of its own, what is due is told by how long it was away, so the first a period after now. */
 static void end_sensor(struct psa_worker *worker)
 {
     struct psa_sensor *sensor = worker->sensor;
+    const double own_ns = sensor->rate_hz > 0 ? PSA_NS_PER_SECOND / sensor->rate_hz : 0;
 
     flush_block(worker);
     if (sensor->driver->stop != NULL) sensor->driver->stop(sensor);
     close_bus(sensor);
-    if (psa_state_stopped(&worker->state))
-        worker->stopped_ns = psa_clock_ns(); /* not again when a start fails meanwhile */
+    const int64_t now_ns = psa_clock_ns();
+    if (psa_state_stopped(&worker->state,
+                          has_own_pace(sensor) ? now_ns + llround(own_ns) : deadline_ns(worker, worker->due)))
+        worker->stopped_ns = now_ns; /* not again when a start fails meanwhile */
 }
 
 static int begin_sensor(struct psa_worker *worker, struct psa_fault *fault)
@@ -254,11 +269,6 @@ static int begin_sensor(struct psa_worker *worker, struct psa_fault *fault)
 
 /* ---- deadlines --------------------------------------------------------------------------------------------------- */
 
-static int64_t deadline_ns(const struct psa_worker *worker, uint64_t number)
-{
-    return worker->origin_ns + llround((double)number * worker->sensor->period_exact_ns);
-}
-
 /* The sensor has started: what was due since it stopped counts, and is missing. */
 static void resume(struct psa_worker *worker)
 {
@@ -273,7 +283,7 @@ static void resume(struct psa_worker *worker)
         if (due > (double)worker->due) absent = (uint64_t)due - worker->due;
         worker->due += absent;
     }
-    if (worker->begun && (sensor->own_seq || sensor->period_ns == 0))
+    if (worker->begun && has_own_pace(sensor))
         absent = (uint64_t)llround((double)(now_ns - worker->stopped_ns) / PSA_NS_PER_SECOND * sensor->rate_hz);
     worker->begun = true;
     worker->seq += absent;
@@ -292,7 +302,9 @@ static void note_lateness(struct psa_worker *worker, int64_t late_ns, int64_t no
     if (sensor->own_seq) missed = 0; /* a FIFO has kept what was due */
     if (missed > 0) flush_block(worker);
     worker->seq += missed;
-    psa_state_deadline(&worker->state, late_ns, missed, now_ns);
+    /* A read that hangs: the last deadline that it lets pass will still be met, late, if it comes back at all. */
+    psa_state_deadline(&worker->state, late_ns, missed, now_ns,
+                       sensor->own_seq ? 0 : deadline_ns(worker, worker->due + 2));
 }
 
 /* Wait for the next deadline, if the driver has any. false: a stop is asked for. */

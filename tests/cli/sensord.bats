@@ -207,6 +207,9 @@ END
 @test "a stderr that nobody reads stops no sensor" { check unread_messages; }
 @test "of a hundred absent sensors each is named" { check absent; }
 @test "a reader that never reads does not hold the second signal" { check stuck_reader; }
+@test "a reader that stands still at the end: what was not written is said once" { check not_written; }
+@test "what is due while a sensor is down or hangs counts at once" { check booked; }
+@test "deadlines missed for long reads are put down to them" { check held; }
 @test "READY, STATUS, WATCHDOG and STOPPING reach the service manager" { check notify; }
 @test "READY does not wait for a slow sensor's second reading" { check first_failure; }
 @test "a call that hangs is said by the main thread, and starves the watchdog when it is the only one" { check hang; }

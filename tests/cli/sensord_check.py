@@ -366,6 +366,59 @@ def hang():
     check(words[gone:back].count("WATCHDOG=1") <= 1, "the watchdog was fed while all hung: %s" % words)
 
 
+def booked():
+    """What is due while a sensor is down, or a call hangs, is in the statistics whenever somebody asks, and never less of it
+    later, whichever counter has it in the end."""
+    run = Sensord("--stats", "--retry-max", "50ms", "sim:imu?rate=100Hz&id=gone&unplug=200ms", "sim:imu?rate=100Hz&id=back&unplug=200ms,1s",
+                  "sim:imu?rate=100Hz&id=hung&hang=200ms,1h", "sim:vibration?rate=1kHz&id=fifo&block=20&failures=1&unplug=200ms,3s")
+    began, asked, was = time.monotonic(), 0, {}
+    while was.get("gone", 0) < 300 or was.get("hung", 0) < 300 or states(run.seen, "back") != [1, 0, 1] or states(run.seen, "fifo") != [1, 0, 1]:
+        check(time.monotonic() - began < PATIENCE_S, "%s of states %s" % (was, [states(run.seen, name) for name in ("back", "fifo")]))
+        run.take(0.02)
+        asked += 1
+        run.child.send_signal(signal.SIGUSR1)
+        run.until_said('"psa_stats"', asked)
+        for name in ("gone", "back", "hung", "fifo"):
+            now = stats_of(run.said, name)["absent"]
+            check(now >= was.get(name, 0), "%s: %d absent after %d" % (name, now, was.get(name, 0)))
+            was[name] = now
+    took_s = time.monotonic() - began
+    run.end()
+    for name in ("gone", "hung"):
+        stats = stats_of(run.said, name)
+        check(was[name] <= stats["absent"] < 100 * (took_s + 5), "%s" % stats)
+        due = sum(stats[key] for key in ("readings", "missed", "failed", "lost", "absent"))
+        check(abs(due - 100 * took_s) < 100, "%s: %d were due within %.2f s: %s" % (name, due, took_s, stats))
+    check(60 < was["back"] < 400 and 2500 < was["fifo"] < 6000, "%s" % was)
+
+
+def held():
+    """A read that takes long is what its late deadlines are put down to, in seconds that people can read."""
+    run = subprocess.run([SENSORD, "sim:imu?rate=50Hz&id=a&hang=200ms,1200ms", "--duration", "1700ms"], capture_output=True, check=True)
+    said = run.stderr.decode()
+    took = re.search(r"^sensord: a: \d+ deadlines missed, the worst by 1\.\d+ s; reads took up to 1\.\d+ s: something holds the bus$", said, re.M)
+    check(took, said)
+
+
+def not_written():
+    """A reader that stands still: after a signal it has as long as --queue says; what it did not take is said once, counted to
+    the last line, and put down to that."""
+    run = Sensord("--queue", "1500ms", "--stats", "sim:imu?rate=100Hz&id=a")
+    run.until(lambda r: r["sensor_type"] == "accel_gyro", "reading")
+    time.sleep(0.6) # the pipe fills; whether it has or not, what follows must hold
+    run.child.send_signal(signal.SIGINT)
+    began = time.monotonic()
+    run.child.wait(PATIENCE_S)
+    took_s = time.monotonic() - began
+    check(1.3 < took_s < 2.3, "it took %.1f s" % took_s)
+    run.end(status=1, number=0)
+    check("the reader is too slow" not in run.said, run.said)
+    n = re.search(r"the reader does not read; (\d+) readings were not written within 1\.5 s", run.said)
+    total = total_of(run.said)
+    check(n and int(n[1]) == total["dropped"]["queue"], run.said)
+    check(len(readings(run.seen, "a")) == total["passed"] == total["in"] - int(n[1]), "%d came of %s" % (len(readings(run.seen, "a")), total))
+
+
 def left_behind():
     """A worker that never returns does not keep the process from ending."""
     os.makedirs(WORLD, exist_ok=True)

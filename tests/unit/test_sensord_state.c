@@ -1,6 +1,6 @@
 /*
  * test_sensord_state.c - what is written of a sensor whose type is known only when it starts (iio:): what was said of it under
- * another is taken back, and a name that another sensor has is refused.
+ * another is taken back, and a name that another sensor has is refused; what counts of a call that hung; times in messages.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "core/error.h"
+#include "core/time.h"
 #include "io/sensord_state.h"
 
 struct pair {
@@ -157,6 +158,53 @@ static void a_name_that_another_has(void **unused)
     release(&pair);
 }
 
+/* A call hangs for eight periods and comes back well: what was due meanwhile is absent at each look, and not missed too. */
+static void a_hang_that_ends_well(void **unused)
+{
+    struct psa_fault fault;
+    struct pair pair;
+    int64_t wake_ns = INT64_MAX;
+    (void)unused;
+
+    make(&pair, "bmp180:i2c-1?id=a&every=1s", "bmp180:i2c-2?id=b");
+    struct psa_state *const state = &pair.state[0];
+    assert_int_equal(psa_state_describe(state, pair.sensor[0], &fault), 0);
+    const int64_t s = PSA_NS_PER_SECOND, begin_ns = 100 * s;
+    psa_state_started(state, 0, begin_ns);
+    psa_state_up(state, begin_ns);
+    psa_state_deadline(state, 0, 0, begin_ns, begin_ns + 2 * s);
+    assert_int_equal(psa_state_due(state, begin_ns + 4 * s), 0); /* it does not hang yet */
+    psa_state_watch(state, begin_ns + 6 * s, &wake_ns);
+    assert_false(state->up);
+    assert_int_equal(psa_state_due(state, begin_ns + 6 * s + 1), 5);
+    psa_state_up(state, begin_ns);
+    psa_state_read(state, false, false, begin_ns);
+    assert_int_equal(psa_state_due(state, begin_ns + 8 * s + s / 2), 7);
+    psa_state_deadline(state, 7 * s + s / 2, 7, begin_ns + 8 * s + s / 2, begin_ns + 10 * s);
+    assert_int_equal(state->absent, 7);
+    assert_int_equal(state->n_missed, 0);
+    assert_int_equal(psa_state_due(state, begin_ns + 9 * s), 0);
+    release(&pair);
+}
+
+static void expect_time(const char *wanted, int64_t ns)
+{
+    char text[PSA_NOTE_TIME_BYTES];
+
+    assert_string_equal(psa_note_time(text, ns), wanted);
+}
+
+static void times_for_people(void **unused)
+{
+    (void)unused;
+    expect_time("2.97 s", INT64_C(2970000000));
+    expect_time("34 ms", 34 * PSA_NS_PER_MS);
+    expect_time("1.5 ms", 3 * PSA_NS_PER_MS / 2);
+    expect_time("250 us", 250000);
+    expect_time("1000 ms", PSA_NS_PER_SECOND - 1);
+    expect_time("86400 s", 86400 * PSA_NS_PER_SECOND);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -164,6 +212,8 @@ int main(void)
         cmocka_unit_test(down_under_both_names),
         cmocka_unit_test(a_type_known_before_anything_was_said),
         cmocka_unit_test(a_name_that_another_has),
+        cmocka_unit_test(a_hang_that_ends_well),
+        cmocka_unit_test(times_for_people),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -42,6 +42,18 @@ size_t psa_utf8_length(const char *text, size_t left)
     return n;
 }
 
+bool psa_utf8_is(const char *text)
+{
+    const char *end = text + strlen(text);
+
+    while (text < end) {
+        const size_t n = (unsigned char)*text < 0x80 ? 1 : psa_utf8_length(text, (size_t)(end - text));
+        if (n == 0) return false;
+        text += n;
+    }
+    return true;
+}
+
 static int hex_value(char c)
 {
     if (c >= '0' && c <= '9') return c - '0';

@@ -22,6 +22,8 @@ const char *psa_json_space(const char *p, const char *end);
 
 /* Bytes of the UTF-8 character at text, `left` > 0 bytes being there (RFC 3629 section 4's table, above ASCII); 0: none. */
 size_t psa_utf8_length(const char *text, size_t left);
+/* Is all of it UTF-8? */
+bool psa_utf8_is(const char *text);
 
 /* Check one string that starts at the quote p: the byte behind its closing quote, or NULL. UTF-8 is checked, lone
  * surrogate escapes pass. *escaped (may be NULL) says that it holds a backslash, so that its text is not its content. */

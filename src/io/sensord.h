@@ -17,7 +17,9 @@
 #include "io/sensord_worker.h"
 
 struct psa_sensord_config {
-    const char *config, *stats_file;
+    const char *file[PSA_SENSORD_FILES_MAX]; /* of --config */
+    size_t n_file;
+    const char *stats_file;
     struct psa_worker_options worker;
     int64_t heartbeat_ns, queue_ns, duration_ns, count;
     bool stats;

@@ -33,13 +33,23 @@
 /* A block so many times as long as the distance of heartbeats is worth a word. */
 #define BLOCK_LONG 4
 
+static int take_file(void *config, const struct psa_option *option, const char *value, struct psa_error *error)
+{
+    struct psa_sensord_config *sensord = config;
+
+    if (sensord->n_file == PSA_SENSORD_FILES_MAX)
+        return psa_fail(error, PSA_EXIT_PERMANENT, "--%s: more than %d files", option->name, PSA_SENSORD_FILES_MAX);
+    sensord->file[sensord->n_file++] = value;
+    return 0;
+}
+
 #define AT(member) offsetof(struct psa_sensord_config, member)
 static const struct psa_option options[] = {
     { .name = "config",
-      .type = PSA_OPT_TEXT,
-      .offset = AT(config),
+      .type = PSA_OPT_CALL,
       .metavar = "FILE",
-      .help = "read further sensors from FILE, one a line" },
+      .take = take_file,
+      .help = "read further sensors from FILE, one a line; may be given again" },
     { .name = "strict",
       .type = PSA_OPT_FLAG,
       .offset = AT(worker.strict),
@@ -144,7 +154,7 @@ static void warn_of_blocks(struct psa_sensord *run)
 /* Everything that may be refused, before any sensor is touched. */
 static int prepare(struct psa_sensord *run, char **argument, size_t n, struct psa_error *error)
 {
-    if (psa_setup_read(&run->setup, argument, n, run->config.config, error) != 0) return -1;
+    if (psa_setup_read(&run->setup, argument, n, run->config.file, run->config.n_file, error) != 0) return -1;
     if (run->config.stats_file != NULL && psa_file_check_folder(run->config.stats_file, error) != 0) return -1;
     if (psa_signals_install(error) != 0) return -1;
     (void)signal(SIGPIPE, SIG_IGN); /* the sensors are stopped first; psa_source_end then ends as by SIGPIPE */

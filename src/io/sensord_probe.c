@@ -82,17 +82,6 @@ static void names_free(struct names *names)
     free(names->name);
 }
 
-/* The first line of a small file of /sys, or an empty text. */
-static void line_of(const char *path, char *line, size_t size)
-{
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
-    const ssize_t n = fd < 0 ? -1 : read(fd, line, size - 1);
-
-    if (fd >= 0) close(fd);
-    line[n < 0 ? 0 : n] = '\0';
-    line[strcspn(line, "\n")] = '\0';
-}
-
 /* ---- lists that are broken into lines ---------------------------------------------------------------------------- */
 
 struct list {
@@ -193,7 +182,7 @@ static void probe_bus(const char *name, struct psa_buf *out)
     int found = 0;
 
     snprintf(path, sizeof path, "/sys/class/i2c-dev/%s/name", name);
-    line_of(path, label, sizeof label);
+    psa_bus_line_of(path, label, sizeof label);
     snprintf(path, sizeof path, "/dev/%s", name);
     bus.fd = open(path, O_RDWR | O_CLOEXEC);
     if (bus.fd < 0) {
@@ -360,7 +349,7 @@ static void probe_iio_device(const char *device, struct psa_buf *out)
 
     snprintf(folder, sizeof folder, "/sys/bus/iio/devices/%s", device);
     snprintf(path, sizeof path, "%s/name", folder);
-    line_of(path, name, sizeof name);
+    psa_bus_line_of(path, name, sizeof name);
     say(out, "  %s  iio:%s\n", device, *name != '\0' ? name : device);
     list_channels(folder, out);
     snprintf(path, sizeof path, "/dev/%s", device);
@@ -381,7 +370,7 @@ static void probe_iio(struct psa_buf *out)
     for (size_t i = 0; i < triggers.n; i++) {
         char path[400], name[80];
         snprintf(path, sizeof path, "/sys/bus/iio/devices/%s/name", triggers.name[i]);
-        line_of(path, name, sizeof name);
+        psa_bus_line_of(path, name, sizeof name);
         if (*name != '\0') list_put(&list, name);
     }
     list_end(&list);

@@ -224,16 +224,18 @@ static int make_holds(struct psa_setup *setup, struct psa_error *error)
     return 0;
 }
 
-int psa_setup_read(struct psa_setup *setup, char *const *argument, size_t n, const char *config,
+int psa_setup_read(struct psa_setup *setup, char *const *argument, size_t n, const char *const *file, size_t n_file,
                    struct psa_error *error)
 {
     for (size_t i = 0; i < n; i++) {
         if (add(setup, argument[i], error) != 0) return -1;
     }
-    if (config != NULL && read_config(setup, config, error) != 0) return -1;
+    for (size_t i = 0; i < n_file; i++) {
+        if (read_config(setup, file[i], error) != 0) return -1;
+    }
     if (setup->n == 0)
         return psa_fail(error, PSA_EXIT_PERMANENT, "no sensor is named; %s",
-                        config != NULL ? "the configuration has none" : "see --list, and --probe for what is there");
+                        n_file > 0 ? "the configuration has none" : "see --list, and --probe for what is there");
     if (check_pairs(setup, error) != 0 || check_buses(setup, error) != 0) return -1;
     return make_holds(setup, error);
 }

@@ -11,6 +11,8 @@
 
 /* So many sensors, as many threads. */
 #define PSA_SENSORD_MAX 1024
+/* So many times --config. */
+#define PSA_SENSORD_FILES_MAX 64
 
 struct psa_setup {
     struct psa_sensor **sensor; /* [n] */
@@ -20,8 +22,8 @@ struct psa_setup {
     size_t n_hold;
 };
 
-/* Read the n arguments, then the lines of `config` (NULL: none). -1 with *error set. Whatever is made belongs to *setup. */
-int psa_setup_read(struct psa_setup *setup, char *const *argument, size_t n, const char *config,
+/* Read the n arguments, then the lines of the files. -1 with *error set. Whatever is made belongs to *setup. */
+int psa_setup_read(struct psa_setup *setup, char *const *argument, size_t n, const char *const *file, size_t n_file,
                    struct psa_error *error);
 /* Releases the locks and lists, not the sensors. */
 void psa_setup_free(struct psa_setup *setup);

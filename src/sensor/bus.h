@@ -13,6 +13,11 @@
 
 enum psa_bus_kind { PSA_BUS_NONE, PSA_BUS_I2C, PSA_BUS_GPIO, PSA_BUS_IIO };
 
+/* ---- files of /sys ---------------------------------------------------------------------------------------------------- */
+
+/* The first line of a small file, without its end; empty where there is none. bus_file.c */
+void psa_bus_line_of(const char *path, char *line, size_t size);
+
 /* ---- I2C: one chip -------------------------------------------------------------------------------------------------- */
 
 struct psa_i2c {

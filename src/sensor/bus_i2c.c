@@ -101,17 +101,6 @@ static size_t names_in(const char *folder, const char *prefix, char *names, size
     return n;
 }
 
-/* The first line of a small file, without its end; empty: there is none. */
-static void line_of(const char *path, char *line, size_t size)
-{
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
-    const ssize_t n = fd < 0 ? -1 : read(fd, line, size - 1);
-
-    if (fd >= 0) close(fd);
-    line[n < 0 ? 0 : n] = '\0';
-    line[strcspn(line, "\n")] = '\0';
-}
-
 /* ---- what went wrong --------------------------------------------------------------------------------------------- */
 
 static int fault_open(const char *path, int number, struct psa_fault *fault)
@@ -258,7 +247,7 @@ bool psa_i2c_driver_of(const char *bus, uint8_t address, char driver[40], char i
     if (names_in(device, "iio:device", entry, sizeof entry) > 0) {
         entry[strcspn(entry, ",")] = '\0';
         snprintf(path, sizeof path, "%s/%s/name", device, entry);
-        line_of(path, iio, 64);
+        psa_bus_line_of(path, iio, 64);
         if (*iio == '\0') snprintf(iio, 64, "%s", entry); /* without a name it goes by its number */
     }
     return true;

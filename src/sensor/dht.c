@@ -265,47 +265,17 @@ static void stop(struct psa_sensor *sensor)
     if (sensor->gpio != NULL) (void)sensor->gpio->calls->listen(sensor->gpio, &ignored);
 }
 
-const struct psa_sensor_driver psa_driver_dht11 = {
-    .name = "dht11",
-    .summary = "DHT11: temperature and humidity, GPIO, once a second at most",
-    .usage = "dht11:gpiochipN/LINE",
-    .sensor_type = "dht11",
-    .sensor_model = "DHT11",
-    .bus = PSA_BUS_GPIO,
-    .options = options,
-    .config_size = sizeof(struct config),
-    .state_size = sizeof(struct state),
-    .needs_line = true,
-    .every_ns = 2 * NS_PER_S,
-    .failures = 3,
-    .patience_ns = 10 * NS_PER_S,
-    .configure = configure,
-    .gpio_setup = gpio_setup,
-    .start = start,
-    .read = read_values,
-    .stop = stop,
-    .notes = "fields: temperature_C, humidity_pct",
-};
-
 /* The same fields, hence the same type: what is made for the one works for the other. */
-const struct psa_sensor_driver psa_driver_dht22 = {
-    .name = "dht22",
-    .summary = "DHT22, AM2302: temperature and humidity, GPIO, every 2 s at most",
-    .usage = "dht22:gpiochipN/LINE",
-    .sensor_type = "dht11",
-    .sensor_model = "DHT22",
-    .bus = PSA_BUS_GPIO,
-    .options = options,
-    .config_size = sizeof(struct config),
-    .state_size = sizeof(struct state),
-    .needs_line = true,
-    .every_ns = 2 * NS_PER_S,
-    .failures = 3,
-    .patience_ns = 10 * NS_PER_S,
-    .configure = configure,
-    .gpio_setup = gpio_setup,
-    .start = start,
-    .read = read_values,
-    .stop = stop,
-    .notes = "fields: temperature_C, humidity_pct",
-};
+#define DHT(NAME, MODEL, SUMMARY)                                                                             \
+    {                                                                                                         \
+        .name = NAME, .summary = SUMMARY, .usage = NAME ":gpiochipN/LINE", .sensor_type = "dht11",            \
+        .sensor_model = MODEL, .bus = PSA_BUS_GPIO, .options = options, .config_size = sizeof(struct config), \
+        .state_size = sizeof(struct state), .needs_line = true, .every_ns = 2 * NS_PER_S, .failures = 3,      \
+        .patience_ns = 10 * NS_PER_S, .configure = configure, .gpio_setup = gpio_setup, .start = start,       \
+        .read = read_values, .stop = stop, .notes = "fields: temperature_C, humidity_pct"                     \
+    }
+
+const struct psa_sensor_driver psa_driver_dht11 =
+    DHT("dht11", "DHT11", "DHT11: temperature and humidity, GPIO, once a second at most");
+const struct psa_sensor_driver psa_driver_dht22 =
+    DHT("dht22", "DHT22", "DHT22, AM2302: temperature and humidity, GPIO, every 2 s at most");

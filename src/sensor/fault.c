@@ -6,12 +6,25 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/json.h"
+
 const char *psa_fault_name(enum psa_fault_kind kind)
 {
     static const char *const names[] = { "none",     "absent", "busy",  "denied", "timeout",
                                          "checksum", "stuck",  "wrong", "io" };
 
     return names[kind];
+}
+
+static void clean(char *text)
+{
+    const char *end = text + strlen(text);
+
+    while (text < end) {
+        const size_t n = (unsigned char)*text < 0x80 ? 1 : psa_utf8_length(text, (size_t)(end - text));
+        if (n == 0) *text = '?';
+        text += n > 0 ? n : 1;
+    }
 }
 
 int psa_fault_set(struct psa_fault *fault, enum psa_fault_kind kind, const char *format, ...)
@@ -22,6 +35,7 @@ int psa_fault_set(struct psa_fault *fault, enum psa_fault_kind kind, const char 
     va_start(arguments, format);
     vsnprintf(fault->text, sizeof fault->text, format, arguments);
     va_end(arguments);
+    clean(fault->text);
     return -1;
 }
 

@@ -27,7 +27,8 @@ struct psa_fault {
     char text[240]; /* problem first, lower case, no full stop */
 };
 
-/* Fill *fault and return -1. */
+/* Fill *fault and return -1. Bytes that are no UTF-8 (names that the kernel has of others, a character that was cut at the end)
+ * become '?': the text goes into records. */
 int psa_fault_set(struct psa_fault *fault, enum psa_fault_kind kind, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

@@ -128,7 +128,7 @@ static int check_bytes(const char *text, struct psa_error *error)
     const char *p = text;
 
     while (*p != '\0' && (unsigned char)*p > ' ' && *p != 0x7f) p++;
-    if (*p == '\0') return 0;
+    if (*p == '\0') return psa_utf8_is(text) ? 0 : psa_fail(error, PSA_EXIT_PERMANENT, "'%s' is no UTF-8", text);
     if (*p == ' ' || *p == '\t')
         return psa_fail(
             error, PSA_EXIT_PERMANENT,
@@ -165,14 +165,17 @@ static bool is_numbered(const char *name, const char *prefix)
            (*name != '0' || name[1] == '\0');
 }
 
-/* A bus whose name can never be one is no absent one, to be waited for. GPIO chips have labels, of any kind. */
-static int check_bus(const struct psa_sensor *sensor, struct psa_error *error)
+/* A bus whose name can never be one is no absent one, to be waited for. GPIO chips have labels, of any kind; an I2C adapter
+ * may have a name of udev's, for those whose number changes, but then it is given as a file. */
+static int check_bus(const struct psa_sensor *sensor, bool is_file, struct psa_error *error)
 {
     const char *bus = sensor->bus;
 
-    if (sensor->driver->bus == PSA_BUS_I2C && !is_numbered(bus, "i2c-"))
-        return psa_sensor_refuse(sensor, error, "'%s' is no I2C bus; i2c-1 is one, and sensord --probe shows them",
-                                 bus);
+    if (sensor->driver->bus == PSA_BUS_I2C && !is_file && !is_numbered(bus, "i2c-"))
+        return psa_sensor_refuse(sensor, error,
+                                 "'%s' is no I2C bus; i2c-1 is one, /dev/%s would be a name that udev gave, and "
+                                 "sensord --probe shows them",
+                                 bus, bus);
     if (sensor->driver->bus == PSA_BUS_GPIO && bus[strspn(bus, "0123456789")] == '\0' && !is_numbered(bus, ""))
         return psa_sensor_refuse(sensor, error, "'%s' is no GPIO chip; gpiochip0 is one, or a label", bus);
     return 0;
@@ -192,10 +195,11 @@ static int check_line(const struct psa_sensor *sensor, struct psa_error *error)
 static int read_place(struct psa_sensor *sensor, char *place, struct psa_error *error)
 {
     const struct psa_sensor_driver *driver = sensor->driver;
+    const bool is_file = strncmp(place, "/dev/", 5) == 0;
     const char *wrong;
     char *line, *at;
 
-    if (strncmp(place, "/dev/", 5) == 0) place += 5; /* the bus as a file: the same bus */
+    if (is_file) place += 5; /* the same bus */
     line = strchr(place, '/');
     sensor->bus = place;
     if (line != NULL) {
@@ -207,12 +211,13 @@ static int read_place(struct psa_sensor *sensor, char *place, struct psa_error *
     if (*place == '\0') return psa_sensor_refuse(sensor, error, "no bus; it is %s", driver->usage);
     wrong = decode_percent(place);
     if (wrong == NULL && line != NULL) wrong = decode_percent(line);
+    if (wrong == NULL && !(psa_utf8_is(place) && (line == NULL || psa_utf8_is(line)))) wrong = "that is no UTF-8";
     if (wrong != NULL) return psa_sensor_refuse(sensor, error, "%s", wrong);
     if (line != NULL && !driver->takes_line && !driver->needs_line)
         return psa_sensor_refuse(sensor, error, "'/%s' means nothing here; it is %s", line, driver->usage);
     if ((line == NULL && driver->needs_line) || (line != NULL && *line == '\0'))
         return psa_sensor_refuse(sensor, error, "no line; it is %s", driver->usage);
-    if (check_bus(sensor, error) != 0 || check_line(sensor, error) != 0) return -1;
+    if (check_bus(sensor, is_file, error) != 0 || check_line(sensor, error) != 0) return -1;
     if (driver->bus == PSA_BUS_I2C) {
         sensor->address = driver->addresses[0];
         return at != NULL ? read_address(sensor, at, error) : 0;
@@ -275,12 +280,7 @@ static int check_name(const struct psa_sensor *sensor, const char *option, const
 {
     if (name == NULL) return 0;
     if (*name == '\0') return psa_sensor_refuse(sensor, error, "%s is empty", option);
-    for (const char *p = name, *end = name + strlen(name); p < end;) {
-        const size_t n = (unsigned char)*p < 0x80 ? 1 : psa_utf8_length(p, (size_t)(end - p));
-        if (n == 0) return psa_sensor_refuse(sensor, error, "%s is no UTF-8", option);
-        p += n;
-    }
-    return 0;
+    return psa_utf8_is(name) ? 0 : psa_sensor_refuse(sensor, error, "%s is no UTF-8", option);
 }
 
 static int read_options(struct psa_sensor *sensor, char *text, struct psa_error *error)

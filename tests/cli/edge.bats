@@ -209,3 +209,14 @@ runs() { [ -n "$(stage "$1")" ]; }
     [ "$status" -eq 0 ]
     [ -z "$output" ]
 }
+
+@test "sensors: those of a list, as psa-sensord.service runs them; and the source of all of it where there is one" {
+    printf '%s\n' 'sim:imu?id=press-07' >"$T/sensors"
+    sed -i '/^PSA_SOURCE/d; /^PSA_LOG/d' "$T/conf"
+    PSA_SENSORS=$T/sensors PSA_SENSORD='--count 5 --heartbeat 1h' keep 0 pipelines/edge.sh sensors
+    [ "$(grep -c '"seq":' "$T/out")" -eq 5 ]
+    PSA_SENSORS=$T/sensors PSA_SENSORD='--count 5' keep 0 pipelines/edge.sh source
+    [ "$(grep -c '"seq":' "$T/out")" -eq 5 ]
+    PSA_SENSORS=$T/none PSA_SOURCE='echo simulated' keep 0 pipelines/edge.sh source
+    same "$T/out" <<<simulated
+}

@@ -118,6 +118,12 @@ readings() { grep -v -e '"sensor_type":"status"' -e '^{"psa"' "$1"; }
     printf '# nobody\n' >"$T/sensors"
     keep 2 sensord --config "$T/sensors"
     said 'sensord: no sensor is named; the configuration has none'
+
+    printf '%s\n' 'sim:imu?id=a' >"$T/sensors"
+    printf '%s\n' 'sim:imu?id=b' >"$T/more"
+    keep 0 sensord --config "$T/sensors" --config "$T/more" sim:dht11?id=c --duration 300ms
+    readings "$T/out" | jq -r .sensor_id | sort -u | tr '\n' ' ' >"$T/ids"
+    [ "$(cat "$T/ids")" = 'a b c ' ]
 }
 
 @test "--list names every driver and the options of all" {

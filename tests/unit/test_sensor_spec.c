@@ -122,15 +122,49 @@ static void test_refused_places(void **state)
     refuse("sim:imu/3", "sim:imu/3: '/3' means nothing here; it is sim:imu|bmp180|dht11|vibration");
     refuse("dht11:gpiochip0/four", "dht11:gpiochip0/four: 'four' is no line of a GPIO chip; they are counted from 0");
     refuse("dht11:gpiochip0/-1", "dht11:gpiochip0/-1: '-1' is no line of a GPIO chip; they are counted from 0");
-    refuse("mpu6050:foo", "mpu6050:foo: 'foo' is no I2C bus; i2c-1 is one, and sensord --probe shows them");
-    refuse("bmp180:i2c-x", "bmp180:i2c-x: 'i2c-x' is no I2C bus; i2c-1 is one, and sensord --probe shows them");
-    refuse("bmp180:i2c-01", "bmp180:i2c-01: 'i2c-01' is no I2C bus; i2c-1 is one, and sensord --probe shows them");
-    refuse("bmp180:i2c-", "bmp180:i2c-: 'i2c-' is no I2C bus; i2c-1 is one, and sensord --probe shows them");
-    refuse("bmp180:/dev/null", "bmp180:/dev/null: 'null' is no I2C bus; i2c-1 is one, and sensord --probe shows them");
-    refuse("bmp180:i2c-1%20", "bmp180:i2c-1%20: 'i2c-1 ' is no I2C bus; i2c-1 is one, and sensord --probe shows them");
+    refuse("mpu6050:foo",
+           "mpu6050:foo: 'foo' is no I2C bus; i2c-1 is one, /dev/foo would be a name that udev gave, and "
+           "sensord --probe shows them");
+    refuse("bmp180:i2c-x",
+           "bmp180:i2c-x: 'i2c-x' is no I2C bus; i2c-1 is one, /dev/i2c-x would be a name that udev gave, and "
+           "sensord --probe shows them");
+    refuse("bmp180:i2c-01",
+           "bmp180:i2c-01: 'i2c-01' is no I2C bus; i2c-1 is one, /dev/i2c-01 would be a name that udev gave, and "
+           "sensord --probe shows them");
+    refuse("bmp180:i2c-",
+           "bmp180:i2c-: 'i2c-' is no I2C bus; i2c-1 is one, /dev/i2c- would be a name that udev gave, and "
+           "sensord --probe shows them");
+    refuse("bmp180:i2c-1%20",
+           "bmp180:i2c-1%20: 'i2c-1 ' is no I2C bus; i2c-1 is one, /dev/i2c-1  would be a name that udev gave, and "
+           "sensord --probe shows them");
     refuse("digital:01/3", "digital:01/3: '01' is no GPIO chip; gpiochip0 is one, or a label");
     refuse("digital:chip%2/3", "digital:chip%2/3: a % must be followed by two hexadecimal digits");
     refuse("sim:nothing", "sim:nothing: 'nothing' is none of imu, bmp180, dht11 and vibration");
+}
+
+/* udev gives names to adapters whose numbers change; then the bus is a file. */
+static void test_bus_as_a_file(void **state)
+{
+    (void)state;
+    struct psa_sensor *sensor = psa_sensor_new("bmp180:/dev/i2c-press@0x77", &error);
+
+    assert_non_null(sensor);
+    assert_string_equal(sensor->bus, "i2c-press");
+    psa_sensor_free(sensor);
+}
+
+/* What goes into records, faults among it, can be read as JSON. */
+static void test_bytes_that_are_no_text(void **state)
+{
+    struct psa_fault fault;
+    (void)state;
+
+    refuse("iio:\xff", "'iio:\xff' is no UTF-8");
+    refuse("iio:%ff?id=a", "iio:%ff: that is no UTF-8");
+    psa_fault_set(&fault, PSA_FAULT_BUSY, "in use by '\xc3\xbc\xff\xc3'");
+    assert_string_equal(fault.text, "in use by '\xc3\xbc?\x3f'");
+    psa_fault_set(&fault, PSA_FAULT_BUSY, "%*s\xc3\xbc", (int)sizeof fault.text - 2, ""); /* cut within the letter */
+    assert_int_equal(fault.text[sizeof fault.text - 2], '?');
 }
 
 static void test_refused_options(void **state)
@@ -217,6 +251,8 @@ int main(void)
         cmocka_unit_test(test_place),
         cmocka_unit_test(test_options),
         cmocka_unit_test(test_refused_places),
+        cmocka_unit_test(test_bus_as_a_file),
+        cmocka_unit_test(test_bytes_that_are_no_text),
         cmocka_unit_test(test_refused_options),
         cmocka_unit_test(test_refused_bytes),
         cmocka_unit_test(test_choices),

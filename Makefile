@@ -22,6 +22,7 @@ SUITES ?= all
 # No -march=native and no floating-point contraction: the same input gives the same bytes on every machine.
 
 PKG_CONFIG ?= pkg-config
+COMMA := ,
 FFTW_CFLAGS := $(shell $(PKG_CONFIG) --cflags fftw3 2>/dev/null)
 FFTW_LIBS   := $(or $(shell $(PKG_CONFIG) --libs fftw3 2>/dev/null),-lfftw3)
 NET_CFLAGS  := $(shell $(PKG_CONFIG) --cflags libmosquitto libssl libcrypto libcurl 2>/dev/null)
@@ -29,6 +30,12 @@ NET_LIBS    := $(or $(shell $(PKG_CONFIG) --libs libmosquitto libssl libcrypto l
 SOUND_CFLAGS := $(shell $(PKG_CONFIG) --cflags sndfile 2>/dev/null)
 SOUND_LIBS  := $(or $(shell $(PKG_CONFIG) --libs sndfile 2>/dev/null),-lsndfile)
 # libiio is loaded when a sensor asks for it (src/sensor/bus_iio.c): only its header is needed here.
+# jq 1.6 comes without a pkg-config file.
+JQ_LIBS     := $(or $(shell $(PKG_CONFIG) --libs libjq 2>/dev/null),-ljq)
+# OpenBLAS without threads where Debian's libopenblas-serial-dev puts it, whichever the system prefers: threads would start with
+# the program and gain nothing. Its LAPACK under the static LAPACKE: the shared one would bring the system's BLAS in beside it.
+BLAS_DIR    := $(wildcard /usr/lib/$(shell $(CC) -print-multiarch 2>/dev/null)/openblas-serial)
+LAPACK_LIBS := $(if $(BLAS_DIR),-l:liblapacke.a -L$(BLAS_DIR) -Wl$(COMMA)-rpath$(COMMA)$(BLAS_DIR) -lopenblas,-llapacke -lopenblas)
 I2C_LIBS    := $(or $(shell $(PKG_CONFIG) --libs i2c 2>/dev/null),-li2c)
 CMOCKA_LIBS := $(or $(shell $(PKG_CONFIG) --libs cmocka 2>/dev/null),-lcmocka)
 
@@ -47,7 +54,7 @@ CXX_FLAGS = -std=c++17 $(COMMON) $(WARN_ALL) -fno-exceptions -fno-rtti -Isrc $(C
 # libstdc++ is linked in, so that no program needs libstdc++.so. Not under the sanitizers, which bring their own.
 LD_FLAGS  = -Wl,--as-needed $(if $(SANITIZE),-fsanitize=$(SANITIZE),-Wl,--gc-sections -static-libstdc++ -static-libgcc) \
 	$(LDFLAGS)
-LIBS      = $(FFTW_LIBS) $(NET_LIBS) $(SOUND_LIBS) $(I2C_LIBS) -ldl -lm -lpthread $(WIDE_LIBS)
+LIBS      = $(FFTW_LIBS) $(NET_LIBS) $(SOUND_LIBS) $(I2C_LIBS) $(JQ_LIBS) $(LAPACK_LIBS) -ldl -lm -lpthread $(WIDE_LIBS)
 
 Q = $(if $(filter 1,$(V)),,@)
 say = $(if $(filter 1,$(V)),@:,@printf '  %-4s %s\n' $(1) $@)
@@ -67,7 +74,7 @@ MANUALS  = $(wildcard man/*.[1-8])
 PIPELINES = $(wildcard pipelines/*.sh)
 UNITFILES = $(wildcard pipelines/systemd/*.service pipelines/systemd/*.target pipelines/systemd/psa-.service.d/*.conf)
 
-.PHONY: all programs units fuzzers deps run test check-asan check-valgrind fuzz bench prove check-units check-hw lint install uninstall clean help
+.PHONY: all programs units fuzzers deps run test check-asan check-valgrind fuzz bench day prove check-units check-hw lint install uninstall clean help
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -94,6 +101,9 @@ $(B)/deps-ok:
 $(B)/obj/%.c.o: src/%.c $(B)/flags | $(B)/deps-ok
 	$(call say,cc)
 	$(Q)mkdir -p $(@D) && $(CC) $(C_FLAGS) $(WARN_SRC) -MMD -MP -c -o $@ $<
+
+# The script stands in the object, .incbin.
+$(B)/obj/io/train_import.c.o: src/tools/import_sklearn.py
 
 $(B)/obj/%.cc.o: src/%.cc $(B)/flags | $(B)/deps-ok
 	$(call say,c++)
@@ -135,6 +145,11 @@ $(B)/hw/static/%: $(B)/obj/tests/hw/%.o $(HW_CHIPS)
 	$(Q)mkdir -p $(@D) && $(CC) $(LD_FLAGS) -static -o $@ $^ -lm -lpthread
 
 $(B)/tests/test_hw_chips: $(HW_CHIPS)
+
+# What plays a day of many keys, tests/bench/day.py.
+$(B)/bench/%: $(B)/obj/tests/bench/%.o
+	$(call say,link)
+	$(Q)mkdir -p $(@D) && $(CC) $(LD_FLAGS) -o $@ $^ -lm
 
 # libFuzzer targets: made by `make fuzzers` in a clang build of its own, see FUZZ_BUILD.
 $(B)/fuzz/%: $(B)/obj/tests/fuzz/%.o $(ARCHIVES)
@@ -183,17 +198,22 @@ bench: ## speed as a ratio to other tools in one run (installs miller)
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)tests/bench/run.sh
 
+day: $(BIN)/psa-score $(B)/bench/day ## 24 hours of 10,000 keys at 1 Hz through psa-score, an hour: DAY='--keys 1000 ... --ewma'
+	$(Q)/usr/bin/python3 tests/bench/day.py $(B)/bench/day $(BIN)/psa-score $(DAY)
+
 lint: ## clang-format, clang-tidy, cppcheck, shellcheck, mandoc -T lint, tests/lint
 	$(Q)tests/deps.sh install build lint
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)tests/lint.sh
 
-prove: ## the slow proofs: 10^8 samples in rolling windows, power cuts, kills, disk faults, a broker gone in every way
+prove: ## the slow proofs: 10^8 samples in rolling windows, power cuts, kills, disk faults, a broker gone, memory of 10,000 keys
 	$(Q)tests/deps.sh install build run test
-	$(Q)$(MAKE) --no-print-directory all test-faulty $(B)/tests/test_rolling
+	$(Q)$(MAKE) --no-print-directory all test-faulty $(B)/tests/test_rolling $(B)/bench/day
 	$(Q)$(B)/tests/test_rolling 100000000
 	$(Q)tests/fault/spool_proof.sh
 	$(Q)tests/fault/broker_proof.sh
+	$(Q)tests/fault/pipeline_proof.sh
+	$(Q)/usr/bin/python3 tests/bench/day.py --seconds 864 $(B)/bench/day $(BIN)/psa-score
 
 check-units: ## the systemd units in a Debian booted for it: kills, restarts, a broker gone (root; installs mmdebstrap)
 	$(Q)tests/deps.sh install build run test units

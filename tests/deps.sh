@@ -10,7 +10,7 @@
 set -euo pipefail
 
 # Debian's names. libc6-dbg: valgrind cannot follow the C library without it. libclang-rt-dev: libFuzzer itself.
-build='g++ pkg-config libfftw3-dev libmosquitto-dev libssl-dev libcurl4-openssl-dev libsndfile1-dev libi2c-dev libiio-dev'
+build='g++ pkg-config libfftw3-dev libmosquitto-dev libssl-dev libcurl4-openssl-dev libsndfile1-dev libi2c-dev libiio-dev libjq-dev liblapacke-dev libopenblas-serial-dev'
 run='jq gnuplot-nox libiio0'
 lint='clang-format clang-tidy cppcheck shellcheck mandoc'
 test="libcmocka-dev bats jq valgrind libc6-dbg clang libclang-rt-dev locales python3 python3-scipy python3-sklearn python3-pandas python3-statsmodels python3-soundfile mosquitto mosquitto-clients openssl libiio0 umockdev libumockdev-dev libglib2.0-dev $lint"
@@ -81,6 +81,8 @@ missing_elsewhere() {
             { ${PKG_CONFIG:-pkg-config} --exists fftw3 || [ -e /usr/include/fftw3.h ]; } 2>/dev/null ||
                 printf 'fftw3 (headers), '
             [ -e /usr/include/i2c/smbus.h ] || printf 'libi2c (headers), '
+            [ -e /usr/include/jq.h ] || [ -e /usr/local/include/jq.h ] || printf 'libjq (headers), '
+            [ -e /usr/include/lapacke.h ] || ${PKG_CONFIG:-pkg-config} --exists lapacke 2>/dev/null || printf 'lapacke and OpenBLAS (headers), '
             for library in libiio libmosquitto libssl libcurl sndfile; do
                 ${PKG_CONFIG:-pkg-config} --exists "$library" 2>/dev/null || printf '%s (headers), ' "$library"
             done

@@ -165,6 +165,8 @@ struct psa_stage {
     const struct psa_slot_type *slot;
 
     int (*open)(struct psa_node *node, struct psa_error *error);
+    /* Optional: what the stage does once before the first record; `resumed`: a saved state was loaded after open(). */
+    int (*begin)(struct psa_node *node, bool resumed, struct psa_error *error);
     int (*push)(struct psa_node *node, struct psa_record *record, struct psa_error *error);
     /* Optional: a record of sensor_type "status", to be accounted for like any other. Without it such records pass. */
     int (*status)(struct psa_node *node, struct psa_record *record, struct psa_error *error);

@@ -84,11 +84,13 @@ int psa_node_parse(struct psa_node *node, const struct psa_stage *stage, int arg
     return psa_options_parse(set, n, argc, argv, operand, asked, &node->canonical, error);
 }
 
-static int load_file(struct psa_node *node, const char *path, bool must_exist, struct psa_error *error)
+/* *loaded: it was there. */
+static int load_file(struct psa_node *node, const char *path, bool must_exist, bool *loaded, struct psa_error *error)
 {
     struct psa_buf text = { 0 };
     int status = node->world->file_read(node->world->ctx, path, &text, error);
 
+    *loaded = status == 0;
     if (status == 0) status = psa_node_state_load(node, psa_buf_str(&text), error);
     else if (status == 1 && must_exist)
         status = psa_fail(error, PSA_EXIT_PERMANENT, "there is no state '%s' to restore", path);
@@ -117,13 +119,16 @@ static void close_stage(struct psa_node *node)
 
 int psa_node_open(struct psa_node *node, const struct psa_world *world, struct psa_sink next, struct psa_error *error)
 {
+    bool resumed = false;
+
     node->world = world;
     node->next = next;
     node->opened = true;
     if (node->options.state && ((!node->stage->slot && !node->stage->save) || !world->file_read))
         return psa_fail(error, PSA_EXIT_PERMANENT, "%s keeps no state; --state has no meaning here", node->stage->name);
     if (open_stage(node, error) != 0) return -1;
-    return node->options.state ? load_file(node, node->options.state, false, error) : 0;
+    if (node->options.state && load_file(node, node->options.state, false, &resumed, error) != 0) return -1;
+    return node->stage->begin ? node->stage->begin(node, resumed, error) : 0;
 }
 
 void psa_node_close(struct psa_node *node)
@@ -206,13 +211,20 @@ static void load_kept(struct psa_node *node, struct psa_json *in)
 static int load_members(struct psa_node *node, struct psa_json *in, struct psa_error *error)
 {
     struct psa_str name, text;
+    int64_t version;
     int seen = 0;
 
     psa_json_enter_object(in);
     while (psa_json_next_member(in, &name)) {
         if (psa_str_eq(name, "psa_state")) {
-            if (psa_json_int(in) != STATE_VERSION)
-                return refuse_state(node, "version", (struct psa_str){ NULL, 0 }, error);
+            version = psa_json_int(in);
+            if (in->fault.what) break;
+            if (version != STATE_VERSION)
+                return psa_fail(
+                    error, PSA_EXIT_PERMANENT,
+                    "the state is of version %lld, and this psa keeps version %d; move the file away to start "
+                    "afresh",
+                    (long long)version, STATE_VERSION);
             seen |= 1;
         } else if (psa_str_eq(name, "stage")) {
             text = psa_json_text(in);
@@ -264,7 +276,7 @@ static int save_as(struct psa_node *node, const char *path, struct psa_error *er
 
 int psa_node_save(struct psa_node *node, struct psa_error *error)
 {
-    return node->options.state ? save_as(node, node->options.state, error) : 0;
+    return node->options.state && !node->unready ? save_as(node, node->options.state, error) : 0;
 }
 
 /* FILE.ID of a checkpoint. */
@@ -295,6 +307,7 @@ static int checkpoint(struct psa_node *node, const char *id, struct psa_error *e
 static int restore(struct psa_node *node, const char *id, struct psa_error *error)
 {
     char path[4096];
+    bool loaded;
 
     if (!node->options.state) {
         if (node->stage->slot) psa_say(node, "restore", "restore '%s' without --state: this stage starts afresh", id);
@@ -305,11 +318,13 @@ static int restore(struct psa_node *node, const char *id, struct psa_error *erro
     if (checkpoint_path(node, id, path, error) != 0) return -1;
     close_stage(node);
     if (open_stage(node, error) != 0) return -1;
-    if (load_file(node, path, true, error) != 0) return -1;
+    if (load_file(node, path, true, &loaded, error) != 0) return -1;
     /* States saved behind ID belong to a future that did not come: nobody will ask for them, and no list names them. */
     if (node->world->file_forget && node->world->file_forget(node->world->ctx, node->options.state, id, error) != 0)
         return -1;
-    /* The state of ID was saved before ID itself was kept: what was the newest then comes before it now. */
+    /* The state of ID was saved before ID itself was kept: what was the newest then comes before it now. Unless that is ID:
+     * a feeder that died before it knew of ID has asked for it twice. */
+    if (strcmp(node->checkpoints[1], id) == 0) return 0;
     memcpy(node->checkpoints[0], node->checkpoints[1], sizeof node->checkpoints[0]);
     snprintf(node->checkpoints[1], sizeof node->checkpoints[1], "%s", id);
     return 0;

@@ -12,6 +12,14 @@
 
 /* ---- what a node needs from the world, given by io; every pointer may be NULL ------------------------------------ */
 
+/* A line of a recording that a stage reads before its input: a record, or why it is none. */
+struct psa_recorded {
+    struct psa_record *record; /* lent for the length of the call; NULL: the line is none */
+    const char *reason, *why;
+    uint64_t line; /* its number, from 1 */
+};
+typedef int psa_take_recorded(void *taker, const struct psa_recorded *recorded, struct psa_error *error);
+
 struct psa_world {
     void *ctx;
     /* Say something about the line at hand of a node (node->source, node->line; line 0: about none). `cause` groups
@@ -26,6 +34,9 @@ struct psa_world {
     int (*file_remove)(void *ctx, const char *path, struct psa_error *error);
     /* Remove every PATH.N whose number N is greater than `id`. */
     int (*file_forget)(void *ctx, const char *path, const char *id, struct psa_error *error);
+    /* Read a recording of any size line by line, with the limits of the input; blank and control lines are passed over. 0;
+     * 1: a signal asked to stop before its end; -1 with *error set, by take() too. */
+    int (*recording_read)(void *ctx, const char *path, psa_take_recorded *take, void *taker, struct psa_error *error);
 };
 
 /* Options that every stage has. */
@@ -57,12 +68,13 @@ struct psa_node {
     struct psa_buf saved;    /* scratch of states */
     char checkpoints[2][24]; /* ids of the last two states kept */
     bool opened;
+    bool unready; /* begin() was cut short by a signal: what there is of a state is not worth saving */
 };
 
 /*
  * Make a node from a stage and its command line (argv[0] is the name). *operand is the index of the first operand of the
  * permuted argv, *asked as psa_options_parse says (nothing is opened then). `extra` are further tables parsed together
- * with the node's (n_extra of them). psa_node_open loads the state file if one is named and exists.
+ * with the node's (n_extra of them). psa_node_open loads the state file if one is named and exists, and lets the stage begin.
  */
 int psa_node_parse(struct psa_node *node, const struct psa_stage *stage, int argc, char **argv,
                    const struct psa_option_set *extra, size_t n_extra, int *operand, char *asked,

@@ -400,6 +400,7 @@ int psa_options_parse(const struct psa_option_set *set, size_t n_set, int argc, 
         const struct psa_option *option = merged.option[i];
 
         if (option->type == PSA_OPT_CALL) continue; /* noted above, in the order given */
+        if (!used[i] && option->needs && !is_used(&merged, used, option->needs)) continue; /* means nothing here */
         if (used[i] || option->initial) note(canonical, option, merged.config[i], used[i] ? given[i] : option->initial);
     }
     if (canonical && canonical->failed) return psa_fail_memory(error, "reading the options");

@@ -19,6 +19,7 @@
 #include "core/record.h"
 #include "io/clock.h"
 #include "io/lines.h"
+#include "io/recording.h"
 #include "io/report.h"
 #include "io/signals.h"
 #include "io/writer.h"
@@ -146,6 +147,18 @@ static int file_forget(void *ctx, const char *path, const char *id, struct psa_e
 {
     (void)ctx;
     return psa_file_forget(path, id, error);
+}
+
+static struct psa_decode_limits limits_of(const struct psa_input_options *input)
+{
+    return (struct psa_decode_limits){ input->max_fields, input->max_depth, input->flat };
+}
+
+static int recording_read(void *ctx, const char *path, psa_take_recorded *take, void *taker, struct psa_error *error)
+{
+    const struct run *run = ctx;
+
+    return psa_recording_read(path, limits_of(run->input), (size_t)run->input->max_line, take, taker, error);
 }
 
 /* The last sink: stdout. */
@@ -283,12 +296,11 @@ static int open_chain(struct run *run, struct psa_error *error)
 static int open_run(struct run *run, struct psa_error *error)
 {
     const struct psa_input_options *input = run->input;
-    struct psa_decode_limits limits = { input->max_fields, input->max_depth, input->flat };
     int fd;
 
     psa_writer_init(&run->out, STDOUT_FILENO, "stdout");
     if (psa_signals_install(error) != 0) return -1;
-    run->decoder = psa_decoder_new(limits);
+    run->decoder = psa_decoder_new(limits_of(input));
     if (!run->decoder) return psa_fail_memory(error, "starting");
     if (input->rejects) {
         fd = open(input->rejects, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
@@ -349,8 +361,16 @@ int psa_chain_run(const char *name, struct psa_node *node, size_t n, const struc
         free(report);
         return PSA_EXIT_RUNTIME;
     }
+    unsetenv("HOME"); /* libjq would take definitions from ~/.jq, and a replay elsewhere would mean something else */
     *run = (struct run){ .name = name, .node = node, .n_node = n, .input = input, .report = report };
-    run->world = (struct psa_world){ run, say, reject, file_write, file_read, file_remove, file_forget };
+    run->world = (struct psa_world){ .ctx = run,
+                                     .say = say,
+                                     .reject = reject,
+                                     .file_write = file_write,
+                                     .file_read = file_read,
+                                     .file_remove = file_remove,
+                                     .file_forget = file_forget,
+                                     .recording_read = recording_read };
     psa_lines_init(&run->lines, file, n_file, (size_t)input->max_line);
     run->lines.idle = idle;
     run->lines.ctx = run;

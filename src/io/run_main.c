@@ -12,6 +12,7 @@
 
 #include "core/chain.h"
 #include "core/error.h"
+#include "core/words.h"
 #include "io/filter_main.h"
 #include "io/report.h"
 #include "stage/stages.h"
@@ -38,21 +39,6 @@ static const struct psa_stage *stage_named(const char *name)
     return NULL;
 }
 
-/* One word at *p: its quotes are taken off while it moves to *out, where a NUL ends it. false: a quote is not closed. */
-static bool cut_word(const char **p, char **out)
-{
-    char quote = 0;
-
-    for (; **p && (quote || !strchr(" \t\n|", **p)); (*p)++) {
-        if (quote && **p == quote) quote = 0;
-        else if (!quote && (**p == '\'' || **p == '"')) quote = **p;
-        else if (**p == '\\' && quote != '\'' && (*p)[1]) *(*out)++ = *++*p;
-        else *(*out)++ = **p;
-    }
-    *(*out)++ = 0;
-    return !quote;
-}
-
 /* The words of one command, up to `|` or the end. -1: bad quoting, or too many. */
 static int cut_command(const char **p, char **out, char **word, size_t most)
 {
@@ -63,7 +49,7 @@ static int cut_command(const char **p, char **out, char **word, size_t most)
         if (!**p || **p == '|') break;
         if (n + 1 >= most) return -1;
         word[n++] = *out;
-        if (!cut_word(p, out)) return -1;
+        if (!psa_word_cut(p, out, " \t\n|")) return -1;
     }
     word[n] = NULL;
     return (int)n;

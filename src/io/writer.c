@@ -14,6 +14,8 @@
 
 #include "core/error.h"
 
+static const char temporary_suffix[] = ".tmp"; /* of a file that is not whole yet */
+
 void psa_writer_init(struct psa_writer *writer, int fd, const char *name)
 {
     *writer = (struct psa_writer){ .fd = fd, .name = name };
@@ -102,7 +104,7 @@ static int replace_file(const char *path, struct psa_str text, struct psa_error 
     char temporary[PATH_MAX];
     int fd, status;
 
-    if (snprintf(temporary, sizeof temporary, "%s.tmp", path) >= (int)sizeof temporary)
+    if (snprintf(temporary, sizeof temporary, "%s%s", path, temporary_suffix) >= (int)sizeof temporary)
         return psa_fail(error, PSA_EXIT_PERMANENT, "'%s': the file name is too long", path);
     fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (fd < 0) return psa_fail(error, PSA_EXIT_RUNTIME, "%s: cannot create: %s", temporary, strerror(errno));
@@ -176,6 +178,15 @@ static bool is_greater(const char *number, const char *id)
     return strcmp(number, id) > 0;
 }
 
+/* Is what stands behind `PATH.` a number greater than id, or the temporary file of any number? */
+static bool is_forgotten(const char *name, const char *id)
+{
+    size_t digits = strspn(name, "0123456789");
+
+    if (digits > 0 && strcmp(name + digits, temporary_suffix) == 0) return true;
+    return digits > 0 && !name[digits] && is_greater(name, id);
+}
+
 int psa_file_forget(const char *path, const char *id, struct psa_error *error)
 {
     const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
@@ -189,10 +200,8 @@ int psa_file_forget(const char *path, const char *id, struct psa_error *error)
     dir = opendir(folder);
     if (!dir) return psa_fail(error, PSA_EXIT_RUNTIME, "%s: cannot list: %s", folder, strerror(errno));
     while (status == 0 && (entry = readdir(dir)) != NULL) {
-        const char *number = entry->d_name + n + 1;
-
         if (strncmp(entry->d_name, base, n) != 0 || entry->d_name[n] != '.') continue;
-        if (!*number || number[strspn(number, "0123456789")] || !is_greater(number, id)) continue;
+        if (!is_forgotten(entry->d_name + n + 1, id)) continue;
         if (unlinkat(dirfd(dir), entry->d_name, 0) != 0 && errno != ENOENT)
             status =
                 psa_fail(error, PSA_EXIT_RUNTIME, "%s/%s: cannot remove: %s", folder, entry->d_name, strerror(errno));

@@ -3,7 +3,7 @@
 
 load helpers
 setup() { psa_setup; }
-FILTERS='psa-filter psa-window psa-features psa-score psa-alert psa-run'
+FILTERS='psa-filter psa-window psa-features psa-score psa-alert psa-run psa-eval'
 
 @test "--help and --version on stdout with 0, wherever they stand; a closed stdout is an error" {
     for name in $FILTERS; do
@@ -43,7 +43,7 @@ FILTERS='psa-filter psa-window psa-features psa-score psa-alert psa-run'
 }
 
 @test "every option that --help names is taken, and takes a value exactly if --help says so" {
-    for name in psa-filter psa-window psa-features psa-score psa-alert; do
+    for name in psa-filter psa-window psa-features psa-score psa-alert psa-eval; do
         "$BIN/$name" --help >"$T/help"
         sed -n 's/^ \{2,6\}\(-.,\)\?  *\?--\([a-z-]*\)\( [A-Z].*\)\?.*/\2/p' "$T/help" | sort >"$T/named"
         [ "$(wc -l <"$T/named")" -gt 12 ]
@@ -72,7 +72,7 @@ FILTERS='psa-filter psa-window psa-features psa-score psa-alert psa-run'
     keep 2 "$BIN/psa-features" --rolling mean@3 --features rms </dev/null
     said 'psa-features: --features means nothing beside --rolling'
     keep 2 "$BIN/psa-score" --model x --warmup 5 </dev/null
-    said 'psa-score: --warmup means nothing beside --model'
+    saying 'psa-score: --warmup means nothing without --ecod or --dynamic-pca'
     keep 2 "$BIN/psa-window" --length 5 --state-every 1s </dev/null
     said 'psa-window: --state-every means nothing without --state'
     keep 2 "$BIN/psa-run" "psa-window --length 5 --state $T/s | psa-features | psa-alert --state $T/s" </dev/null

@@ -1,17 +1,39 @@
 /*
  * alert.c - psa-alert: from scored records to the few lines that a person should see.
  *
- * One state machine a key and kind of event. Of anomalies: a record is anomalous if its anomaly.is_anomaly is true, normal
- * if it is false; while the detector warms up, or nothing could be scored, it counts neither way.
+ * The state machine of a key. Its three parts, one a kind of event, go by themselves; all time is event time.
  *
- *   quiet  --K of the last N counted records anomalous-->  active    writes `raised` at once
- *   active --anomalous, severity above all before------->  active    writes `ongoing` at once
- *   active --anomalous, cooldown over since the last---->  active    writes `ongoing`
- *   active --anomalous otherwise------------------------>  active    counted as suppressed
- *   active --C normal records in a row------------------>  quiet     writes `cleared` at once
+ *   ANOMALY   each accepted record is anomalous, normal, or counts neither way:
+ *             without --when   anomalous if anomaly.is_anomaly is true, normal if it is false; neither way if
+ *                              anomaly.state is there and not "scoring" (warming, missing, stopped, settling), or if there is
+ *                              no verdict
+ *             with --when      anomalous if the condition holds, normal if not
+ *             in maintenance   neither way; k of n, and the normals in a row, start anew at both ends of a window
  *
- * The score only grades: info, warning above --warning, critical above --critical. What a silent key and one that says
- * that it is down go through is in alert_silence.c and alert_status.c.
+ *     quiet  --K of the last N counted records anomalous-->  active    writes `raised` at once
+ *     active --anomalous, severity above all before------->  active    writes `ongoing` at once
+ *     active --anomalous, cooldown over since the last---->  active    writes `ongoing`
+ *     active --anomalous otherwise------------------------>  active    counted as suppressed
+ *     active --C normal records in a row------------------>  quiet     writes `cleared` at once
+ *
+ *   SILENCE   of the key, by the time that others' records and heartbeats tell; alert_silence.c, alert_wait.c
+ *
+ *     heard  --the key's limit over, in no maintenance---->  silent    writes `raised`
+ *     silent --worth more than before (it was down)------->  silent    writes `ongoing` at once
+ *     silent --cooldown over since the last--------------->  silent    writes `ongoing`; nothing in maintenance
+ *     silent --a record of the key------------------------>  heard     writes `cleared` at once
+ *
+ *   STATUS    what the sensor says of itself, alert_status.c
+ *
+ *     up     --fields.up 0, in no maintenance------------->  down      writes `raised` at once
+ *     down   --fields.up 0, worth more than before-------->  down      writes `ongoing` at once
+ *     down   --fields.up 0, cooldown over----------------->  down      writes `ongoing`; nothing in maintenance
+ *     down   --fields.up 0 otherwise---------------------->  down      counted as suppressed
+ *     down   --fields.up above 0-------------------------->  up        writes `cleared` at once
+ *
+ * So the cooldown never holds back `cleared` or a higher severity, an event has one id from `raised` to `cleared`, and
+ * `cleared` always means what it says: maintenance ends no event. The score only grades: info, warning above --warning,
+ * critical above --critical.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -90,6 +112,71 @@ static const struct psa_option options[] = {
       .metavar = "SEVERITY",
       .initial = "warning",
       .help = "severity of a sensor that is silent or says that it is down: info, warning or critical" },
+    { .name = "when",
+      .type = PSA_OPT_TEXT,
+      .offset = offsetof(struct psa_alert_config, when),
+      .metavar = "JQ",
+      .help = "a record is anomalous when this jq expression holds for it, whatever its scores say" },
+    { .name = "when-severity",
+      .type = PSA_OPT_TEXT,
+      .offset = offsetof(struct psa_alert_config, when_severity),
+      .given = offsetof(struct psa_alert_config, when_severity_given),
+      .metavar = "SEVERITY",
+      .initial = "warning",
+      .needs = "when",
+      .help = "severity of an alert by --when whose record has no score; given, it is also the least of one that has" },
+    { .name = "maintenance",
+      .type = PSA_OPT_TEXT,
+      .offset = offsetof(struct psa_alert_config, maintenance),
+      .metavar = "FILE",
+      .free_of_state = true,
+      .help = "windows of event time, one a line, in which nothing is raised" },
+    { .name = "evidence",
+      .type = PSA_OPT_TEXT,
+      .offset = offsetof(struct psa_alert_config, evidence),
+      .metavar = "DIR",
+      .free_of_state = true,
+      .help = "write a file for each event into DIR: the records around it, its alerts, model and contributions" },
+    { .name = "evidence-before",
+      .type = PSA_OPT_COUNT,
+      .offset = offsetof(struct psa_alert_config, evidence_before),
+      .metavar = "N",
+      .initial = "60",
+      .min = 0,
+      .max = 1e6,
+      .free_of_state = true,
+      .needs = "evidence",
+      .help = "records of the stream kept from before an event" },
+    { .name = "evidence-after",
+      .type = PSA_OPT_COUNT,
+      .offset = offsetof(struct psa_alert_config, evidence_after),
+      .metavar = "N",
+      .initial = "60",
+      .min = 0,
+      .max = 1e6,
+      .free_of_state = true,
+      .needs = "evidence",
+      .help = "most records of it kept from behind the one that raised the event, until it is cleared" },
+    { .name = "evidence-size",
+      .type = PSA_OPT_SIZE,
+      .offset = offsetof(struct psa_alert_config, evidence_size),
+      .metavar = "SIZE",
+      .initial = "64KiB",
+      .min = 64,
+      .max = 1 << 30,
+      .free_of_state = true,
+      .needs = "evidence",
+      .help = "most bytes of records kept on either side" },
+    { .name = "evidence-max",
+      .type = PSA_OPT_COUNT,
+      .offset = offsetof(struct psa_alert_config, evidence_max),
+      .metavar = "N",
+      .initial = "1000",
+      .min = 0,
+      .max = 1e6,
+      .free_of_state = true,
+      .needs = "evidence",
+      .help = "files kept; the oldest is removed first; 0: all" },
     { .type = PSA_OPT_END },
 };
 
@@ -105,301 +192,13 @@ static int push(struct psa_node *node, struct psa_record *record, struct psa_err
     status = psa_slot_find(node, record, 0, &slot, &fresh, error);
     if (status != 0) return status;
     if (!slot) return psa_alert_late(node, record, error);
+    psa_alert_calm_step(node, (struct psa_alert_slot *)slot, record->timestamp_ns);
     psa_slot_advance(slot, record);
-    if (psa_alert_hear(node, slot->key, (struct psa_alert_slot *)slot, record, error) != 0) return -1;
-    return psa_alert_anomaly_push(node, (struct psa_alert_slot *)slot, record, error);
-}
-
-/* ---- states --------------------------------------------------------------------------------------------------------------- */
-
-/* An alert that nothing will clear any more. */
-static void say_forgotten(struct psa_node *node, const struct psa_alert_slot *slot)
-{
-    char shown[128];
-
-    if (!slot->anomaly.active && !slot->silence.active && !slot->status.active) return;
-    psa_say(node, "forgotten",
-            "%s: forgotten for --max-keys %lld while it has an alert (%s), which will never be cleared; give a higher "
-            "--max-keys",
-            psa_key_show(slot->slot.key, shown), (long long)node->options.max_keys,
-            slot->status.active    ? "status"
-            : slot->silence.active ? "silence"
-                                   : "anomaly");
-}
-
-static void drop_slot(struct psa_slot *base)
-{
-    struct psa_alert_slot *slot = (struct psa_alert_slot *)base;
-    struct psa_node *node = base->owner;
-
-    if (node->state) { /* for --max-keys; at the end of the run there is none */
-        say_forgotten(node, slot);
-        psa_alert_forget(node->state, slot);
-    }
-    free((char *)slot->sensor_type.p);
-    free((char *)slot->sensor_model.p);
-    free((char *)slot->sensor_id.p);
-}
-
-static void save_event(const struct psa_alert_event *event, const char *name, struct psa_buf *out)
-{
-    psa_buf_name(out, name);
-    psa_buf_puts(out, "{");
-    psa_buf_member_bool(out, "active", event->active);
-    psa_buf_member_int(out, "since_ns", event->since_ns);
-    psa_buf_member_int(out, "last_ns", event->last_ns);
-    psa_buf_member_int(out, "suppressed", event->suppressed);
-    psa_buf_member_int(out, "severity", event->severity);
-    psa_buf_puts(out, "}");
-}
-
-static void save_slot(const struct psa_slot *base, struct psa_buf *out)
-{
-    const struct psa_alert_slot *slot = (const struct psa_alert_slot *)base;
-
-    save_event(&slot->anomaly, "anomaly", out);
-    save_event(&slot->silence, "silence", out);
-    save_event(&slot->status, "status", out);
-    psa_buf_member_int(out, "history", (int64_t)slot->history);
-    psa_buf_name(out, "time_ns");
-    psa_buf_puts(out, "[");
-    for (size_t i = 0; !slot->anomaly.active && i < PSA_ALERT_HISTORY_MAX && slot->history >> i; i++) {
-        psa_buf_comma(out);
-        psa_buf_int(out, slot->time_ns[i]);
-    }
-    psa_buf_puts(out, "]");
-    psa_buf_member_int(out, "normal_run", slot->normal_run);
-    psa_buf_member_bool(out, "known", slot->known);
-    psa_buf_member_int(out, "seen_ns", slot->seen_ns);
-    psa_buf_member_int(out, "seen_elapsed", slot->seen_elapsed);
-    psa_buf_name(out, "interval_ns");
-    psa_buf_puts(out, "[");
-    for (size_t i = 0; i < slot->pace.n; i++) {
-        psa_buf_comma(out);
-        psa_buf_int(out, slot->pace.interval_ns[i]);
-    }
-    psa_buf_puts(out, "]");
-    psa_buf_member_int(out, "stretch_ns", slot->pace.stretch_ns);
-    psa_buf_member_int(out, "grace_ns", slot->grace_ns);
-    psa_buf_member_int(out, "late", slot->late);
-    psa_buf_member_int(out, "turn", slot->turn);
-    psa_buf_member_text(out, "sensor_type", slot->sensor_type);
-    psa_buf_member_text(out, "sensor_model", slot->sensor_model);
-    psa_buf_member_text(out, "sensor_id", slot->sensor_id);
-    if (slot->has_status) psa_buf_member_int(out, "status_ns", slot->status_ns);
-    psa_buf_member_text(out, "fault", psa_str_of(slot->fault));
-}
-
-/* At most `most` numbers, *n of them. */
-static bool load_times(int64_t *time_ns, size_t most, size_t *n, struct psa_json *in)
-{
-    *n = 0;
-    if (!psa_json_enter_array(in)) return false;
-    while (psa_json_next_item(in)) {
-        if (*n == most) return false;
-        time_ns[(*n)++] = psa_json_int(in);
-    }
-    return !in->fault.what;
-}
-
-static bool load_event(struct psa_alert_event *event, struct psa_json *in)
-{
-    struct psa_str name;
-    int n = 0;
-
-    if (!psa_json_enter_object(in)) return false;
-    for (; psa_json_next_member(in, &name); n++) {
-        if (psa_str_eq(name, "active")) event->active = psa_json_bool(in);
-        else if (psa_str_eq(name, "since_ns")) event->since_ns = psa_json_int(in);
-        else if (psa_str_eq(name, "last_ns")) event->last_ns = psa_json_int(in);
-        else if (psa_str_eq(name, "suppressed")) event->suppressed = psa_json_int(in);
-        else if (psa_str_eq(name, "severity")) event->severity = psa_json_int(in);
-        else return false;
-    }
-    return n == 5 && event->severity >= PSA_ALERT_INFO && event->severity <= PSA_ALERT_CRITICAL &&
-           event->suppressed >= 0;
-}
-
-static bool load_text(struct psa_str *place, struct psa_json *in)
-{
-    struct psa_str text = psa_json_text(in);
-
-    return text.p && psa_alert_keep(place, text);
-}
-
-static bool load_fault(struct psa_alert_slot *slot, struct psa_json *in)
-{
-    struct psa_str text = psa_json_text(in);
-
-    if (!text.p || text.n >= sizeof slot->fault || memchr(text.p, 0, text.n)) return false;
-    memcpy(slot->fault, text.p, text.n);
-    return true;
-}
-
-static bool load_status_time(struct psa_alert_slot *slot, struct psa_json *in)
-{
-    slot->has_status = true;
-    slot->status_ns = psa_json_int(in);
-    return true;
-}
-
-static bool load_slot(struct psa_slot *base, struct psa_str name, struct psa_json *in)
-{
-    struct psa_alert_slot *slot = (struct psa_alert_slot *)base;
-    struct psa_alert_pace *pace = &slot->pace;
-    size_t n;
-
-    if (psa_str_eq(name, "anomaly")) return load_event(&slot->anomaly, in);
-    if (psa_str_eq(name, "silence")) return load_event(&slot->silence, in);
-    if (psa_str_eq(name, "status")) return load_event(&slot->status, in);
-    if (psa_str_eq(name, "time_ns")) return load_times(slot->time_ns, PSA_ALERT_HISTORY_MAX, &n, in);
-    if (psa_str_eq(name, "interval_ns")) return load_times(pace->interval_ns, PSA_ALERT_INTERVALS, &pace->n, in);
-    if (psa_str_eq(name, "sensor_type")) return load_text(&slot->sensor_type, in);
-    if (psa_str_eq(name, "sensor_model")) return load_text(&slot->sensor_model, in);
-    if (psa_str_eq(name, "sensor_id")) return load_text(&slot->sensor_id, in);
-    if (psa_str_eq(name, "status_ns")) return load_status_time(slot, in);
-    if (psa_str_eq(name, "fault")) return load_fault(slot, in);
-    if (psa_str_eq(name, "history")) slot->history = (uint64_t)psa_json_int(in);
-    else if (psa_str_eq(name, "normal_run")) slot->normal_run = psa_json_int(in);
-    else if (psa_str_eq(name, "known")) slot->known = psa_json_bool(in);
-    else if (psa_str_eq(name, "seen_ns")) slot->seen_ns = psa_json_int(in);
-    else if (psa_str_eq(name, "seen_elapsed")) slot->seen_elapsed = psa_json_int(in);
-    else if (psa_str_eq(name, "stretch_ns")) pace->stretch_ns = psa_json_int(in);
-    else if (psa_str_eq(name, "grace_ns")) slot->grace_ns = psa_json_int(in);
-    else if (psa_str_eq(name, "late")) slot->late = psa_json_int(in);
-    else if (psa_str_eq(name, "turn")) slot->turn = psa_json_int(in);
-    else return false;
-    return true;
-}
-
-/* A key is known, and silent, only while it is waited for. */
-static bool loaded_slot(struct psa_slot *base)
-{
-    struct psa_alert_slot *slot = (struct psa_alert_slot *)base;
-    struct psa_alert_pace *pace = &slot->pace;
-
-    for (size_t i = 0; i < pace->n; i++)
-        if (pace->interval_ns[i] < 0) return false;
-    if (pace->stretch_ns < 0) return false;
-    psa_alert_pace_settle(pace);
-    return slot->normal_run >= 0 && slot->turn >= 0 && slot->grace_ns >= 0 && slot->late >= 0 &&
-           (slot->turn || !(slot->silence.active || slot->known));
-}
-
-static const char *const saved_members[] = { "anomaly",      "silence",     "status",      "history",
-                                             "time_ns",      "normal_run",  "known",       "seen_ns",
-                                             "seen_elapsed", "interval_ns", "stretch_ns",  "grace_ns",
-                                             "late",         "turn",        "sensor_type", "sensor_model",
-                                             "sensor_id",    "fault",       NULL };
-static const struct psa_slot_type slot_type = { .size = sizeof(struct psa_alert_slot),
-                                                .drop = drop_slot,
-                                                .save = save_slot,
-                                                .load = load_slot,
-                                                .loaded = loaded_slot,
-                                                .needs = saved_members };
-
-/* What the node's slots do not hold: event time, and for which --expect they were begun. */
-static int save(struct psa_node *node, struct psa_buf *out, struct psa_error *error)
-{
-    const struct psa_alert_config *config = node->config;
-    const struct psa_alert *alert = node->state;
-    const struct psa_alert_clock *clock = &alert->clock;
-
-    psa_buf_puts(out, "{");
-    if (clock->has_time) psa_buf_member_int(out, "now_ns", clock->now_ns);
-    psa_buf_member_int(out, "elapsed_ns", clock->elapsed_ns);
-    if (clock->has_far) psa_buf_member_int(out, "far_first_ns", clock->far_first_ns);
-    if (clock->has_far) psa_buf_member_int(out, "far_newest_ns", clock->far_newest_ns);
-    if (clock->has_ahead) psa_buf_member_int(out, "ahead_ns", clock->ahead_ns);
-    if (clock->has_beat) psa_buf_member_int(out, "beat_ns", clock->beat_ns);
-    psa_buf_member_int(out, "beat_step_ns", clock->beat_step_ns);
-    psa_buf_member_int(out, "strays", clock->strays);
-    psa_buf_member_int(out, "mover", clock->mover);
-    psa_buf_member_int(out, "turn", alert->turn);
-    if (alert->expecting) psa_buf_member_text(out, "expected", psa_str_of(config->expect ? config->expect : ""));
-    psa_buf_name(out, "keys");
-    psa_keyed_save(node->keyed, out);
-    psa_buf_puts(out, "}");
-    return out->failed ? psa_fail_memory(error, "saving the state") : 0;
-}
-
-/* What a state has besides its keys, each a bit in a set of those seen. */
-enum {
-    NOW = 1,
-    ELAPSED = 2,
-    FAR_FIRST = 4,
-    FAR_NEWEST = 8,
-    MOVER = 16,
-    TURN = 32,
-    EXPECTED = 64,
-    KEYS = 128,
-    AHEAD = 256,
-    BEAT = 512,
-    BEAT_STEP = 1024,
-    STRAYS = 2048
-};
-
-/* One member of the state's object: the bit that stands for it, 0 for one that there is not. */
-static int load_member(struct psa_node *node, struct psa_str name, struct psa_json *in)
-{
-    const struct psa_alert_config *config = node->config;
-    struct psa_alert *alert = node->state;
-    struct psa_alert_clock *clock = &alert->clock;
-    const struct {
-        const char *name;
-        int64_t *value;
-        int bit;
-    } numbers[] = { { "now_ns", &clock->now_ns, NOW },
-                    { "elapsed_ns", &clock->elapsed_ns, ELAPSED },
-                    { "far_first_ns", &clock->far_first_ns, FAR_FIRST },
-                    { "far_newest_ns", &clock->far_newest_ns, FAR_NEWEST },
-                    { "ahead_ns", &clock->ahead_ns, AHEAD },
-                    { "beat_ns", &clock->beat_ns, BEAT },
-                    { "beat_step_ns", &clock->beat_step_ns, BEAT_STEP },
-                    { "strays", &clock->strays, STRAYS },
-                    { "mover", &clock->mover, MOVER },
-                    { "turn", &alert->turn, TURN } };
-
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
-        if (!psa_str_eq(name, numbers[i].name)) continue;
-        *numbers[i].value = psa_json_int(in);
-        return numbers[i].bit;
-    }
-    if (psa_str_eq(name, "expected")) {
-        struct psa_str text = psa_json_text(in);
-
-        alert->expecting = text.p && psa_str_eq(text, config->expect ? config->expect : "");
-        return EXPECTED;
-    }
-    if (!psa_str_eq(name, "keys")) return 0;
-    (void)psa_keyed_load(node->keyed, in); /* a fault stays in `in` */
-    return KEYS;
-}
-
-static int load(struct psa_node *node, struct psa_json *in, struct psa_error *error)
-{
-    struct psa_alert *alert = node->state;
-    const int needs = ELAPSED | BEAT_STEP | STRAYS | MOVER | TURN | KEYS;
-    struct psa_str name;
-    int seen = 0;
-
-    (void)error; /* a fault stays in `in`, where the node finds it */
-    psa_json_enter_object(in);
-    while (psa_json_next_member(in, &name)) {
-        int bit = load_member(node, name, in);
-
-        if (!bit || seen & bit) psa_json_refuse(in, "a member that this state does not have, or twice");
-        seen |= bit;
-    }
-    if (in->fault.what) return 0;
-    alert->clock.has_time = seen & NOW;
-    alert->clock.has_far = seen & FAR_NEWEST;
-    alert->clock.has_ahead = seen & AHEAD;
-    alert->clock.has_beat = seen & BEAT;
-    if ((seen & needs) != needs || !(seen & FAR_FIRST) != !(seen & FAR_NEWEST) || alert->clock.elapsed_ns < 0 ||
-        alert->clock.beat_step_ns < 0 || alert->clock.strays < 0 || alert->turn < 0)
-        psa_json_refuse(in, "a state that is not whole");
-    else if (!psa_alert_listen_again(node)) psa_json_refuse(in, "keys that are not in the order of their time");
+    psa_alert_evidence_take(node, record);
+    if (psa_alert_hear(node, slot->key, (struct psa_alert_slot *)slot, record, error) != 0 ||
+        psa_alert_anomaly_push(node, (struct psa_alert_slot *)slot, record, error) != 0)
+        return -1;
+    psa_alert_evidence_keep(node, (struct psa_alert_slot *)slot);
     return 0;
 }
 
@@ -417,14 +216,31 @@ static int parse_raise(struct psa_alert *alert, const char *text, struct psa_err
     return 0;
 }
 
-static int parse_lost(struct psa_alert *alert, const char *text, struct psa_error *error)
+/* --when: what counts instead of is_anomaly. */
+static int open_condition(struct psa_alert *alert, const struct psa_alert_config *config, struct psa_error *error)
 {
-    for (int i = PSA_ALERT_INFO; i <= PSA_ALERT_CRITICAL; i++) {
-        if (strcmp(text, psa_alert_severity_name[i]) != 0) continue;
-        alert->lost = (enum psa_alert_severity)i;
-        return 0;
-    }
-    return psa_fail(error, PSA_EXIT_PERMANENT, "--lost: '%s' is none of info, warning, critical", text);
+    if (!config->when) return 0;
+    if (psa_alert_severity_parse("--when-severity", config->when_severity, &alert->when_severity, error) != 0)
+        return -1;
+    alert->condition = psa_condition_new("--when", config->when, error);
+    return alert->condition ? 0 : -1;
+}
+
+static int open_plan(struct psa_node *node, const struct psa_alert_config *config, struct psa_error *error)
+{
+    struct psa_alert *alert = node->state;
+    struct psa_buf text = { 0 };
+    int status;
+
+    if (!config->maintenance) return 0;
+    if (!node->world || !node->world->file_read)
+        return psa_fail(error, PSA_EXIT_PERMANENT, "--maintenance: there are no files here");
+    status = node->world->file_read(node->world->ctx, config->maintenance, &text, error);
+    if (status == 1)
+        status = psa_fail(error, PSA_EXIT_PERMANENT, "--maintenance: there is no file '%s'", config->maintenance);
+    if (status == 0) alert->plan = psa_alert_plan_read(config->maintenance, psa_buf_str(&text), error);
+    psa_buf_free(&text);
+    return alert->plan ? 0 : -1;
 }
 
 static int open_alert(struct psa_node *node, struct psa_error *error)
@@ -440,8 +256,21 @@ static int open_alert(struct psa_node *node, struct psa_error *error)
     if (!config->max_ahead_given && config->silent_ns > alert->max_ahead_ns) alert->max_ahead_ns = config->silent_ns;
     if (config->warning > config->critical)
         return psa_fail(error, PSA_EXIT_PERMANENT, "--warning must not be above --critical");
-    if (parse_raise(alert, config->raise, error) != 0 || parse_lost(alert, config->lost, error) != 0) return -1;
+    if (parse_raise(alert, config->raise, error) != 0 ||
+        psa_alert_severity_parse("--lost", config->lost, &alert->lost, error) != 0 ||
+        open_condition(alert, config, error) != 0 || open_plan(node, config, error) != 0 ||
+        psa_alert_evidence_open(node, error) != 0)
+        return -1;
     return psa_alert_check_expected(node, error);
+}
+
+/* The end, without --state: events that are open stay so, and their bundles are written as they are. */
+static int finish(struct psa_node *node, struct psa_error *error)
+{
+    (void)error;
+    for (struct psa_slot *slot = NULL; (slot = psa_keyed_next(node->keyed, slot));)
+        psa_alert_evidence_flush(node, (struct psa_alert_slot *)slot);
+    return 0;
 }
 
 static void close_alert(struct psa_node *node)
@@ -449,11 +278,17 @@ static void close_alert(struct psa_node *node)
     struct psa_alert *alert = node->state;
 
     if (!alert) return;
+    psa_condition_free(alert->condition);
+    psa_alert_plan_free(alert->plan);
     free(alert->heard.at);
     psa_arena_free(&alert->arena);
     psa_buf_free(&alert->text);
     psa_buf_free(&alert->line);
     psa_buf_free(&alert->key);
+    psa_buf_free(&alert->own);
+    psa_buf_free(&alert->path);
+    psa_buf_free(&alert->file);
+    psa_buf_free(&alert->bundles.text);
     psa_decoder_free(alert->decoder);
     free(alert);
     node->state = NULL;
@@ -464,12 +299,13 @@ const struct psa_stage psa_alert_stage = {
     .summary = "turn scores into alerts: raised, ongoing, cleared",
     .options = options,
     .config_size = sizeof(struct psa_alert_config),
-    .slot = &slot_type,
+    .slot = &psa_alert_slot_type,
     .open = open_alert,
     .push = push,
     .status = psa_alert_status_push,
     .heartbeat = psa_alert_heartbeat,
+    .finish = finish,
     .close = close_alert,
-    .save = save,
-    .load = load,
+    .save = psa_alert_save,
+    .load = psa_alert_load,
 };

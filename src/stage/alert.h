@@ -2,13 +2,16 @@
  * alert.h - what the files of psa-alert share.
  *
  * A stream key can have three events at a time, one of each kind: its scores are anomalous, nothing comes from it, it says
- * that it is down. alert_anomaly.c, alert_silence.c and alert_status.c hold the three state machines, alert_wait.c whose
- * silence is due, alert_event.c what an alert looks like, alert.c the stage.
+ * that it is down. alert.c states the state machine and is the stage; alert_anomaly.c, alert_silence.c and alert_status.c
+ * hold its three parts, alert_wait.c whose silence is due, alert_calm.c maintenance (its windows are alert_plan.h's),
+ * alert_event.c what an alert looks like, alert_evidence.c the bundles, alert_state.c saving and loading.
  */
 #ifndef PSA_STAGE_ALERT_H
 #define PSA_STAGE_ALERT_H
 
 #include "core/record.h"
+#include "stage/alert_plan.h"
+#include "stage/condition.h"
 #include "stage/slot.h"
 
 enum {
@@ -19,13 +22,14 @@ enum {
 };
 
 enum psa_alert_severity { PSA_ALERT_INFO, PSA_ALERT_WARNING, PSA_ALERT_CRITICAL };
-enum psa_alert_kind { PSA_ALERT_ANOMALY, PSA_ALERT_SILENCE, PSA_ALERT_STATUS };
+enum psa_alert_kind { PSA_ALERT_ANOMALY, PSA_ALERT_SILENCE, PSA_ALERT_STATUS, PSA_ALERT_KINDS };
 
 struct psa_alert_config {
     double warning, critical;
     int64_t cooldown_ns, clear, silent_ns, max_ahead_ns;
-    bool max_ahead_given;
-    const char *raise, *expect, *lost;
+    bool max_ahead_given, when_severity_given;
+    const char *raise, *expect, *lost, *when, *when_severity, *maintenance, *evidence;
+    int64_t evidence_before, evidence_after, evidence_size, evidence_max;
 };
 
 /* From raised to cleared. */
@@ -45,9 +49,37 @@ struct psa_alert_pace {
     int64_t usual_ns;   /* what the intervals come to; 0: none is known */
 };
 
+/* Lines, the oldest first, each with its LF; see alert_evidence.c. */
+struct psa_alert_lines {
+    struct psa_buf text;
+    size_t begin; /* of what is still there */
+    int64_t n;
+};
+
+/* The evidence of an event that is active. */
+struct psa_alert_bundle {
+    bool open;
+    struct psa_buf name;   /* of its file */
+    struct psa_buf head;   /* its first line, as far as it does not change */
+    struct psa_buf text;   /* the lines behind it */
+    int64_t before, after; /* records before and behind the one that raised it */
+    int64_t after_bytes, left_out;
+    bool took; /* the record at hand is in it, as an alert; not of the state */
+};
+
+/* Whether a key is in maintenance; kept by alert_calm.c, and worked out again after loading. */
+struct psa_alert_calm {
+    bool known, inside;
+    bool passed;      /* a window, or its begin or end, lies between the record at hand and the one before */
+    int64_t until_ns; /* when to look again */
+};
+
 struct psa_alert_slot {
     struct psa_slot slot;
     struct psa_alert_event anomaly, silence, status;
+    struct psa_alert_calm calm;
+    struct psa_alert_lines past; /* the last records */
+    struct psa_alert_bundle bundle[PSA_ALERT_KINDS];
 
     uint64_t history;                       /* the last counted records, newest in bit 0; 1: anomalous */
     int64_t time_ns[PSA_ALERT_HISTORY_MAX]; /* of the records in history; nothing while an anomaly is active */
@@ -57,6 +89,7 @@ struct psa_alert_slot {
     int64_t seen_ns, seen_elapsed; /* event time and elapsed time when the last record came, or counting began */
     struct psa_alert_pace pace;
     int64_t grace_ns; /* the elapsed time before which it is not silent, for everything had paused; 0: none */
+    int64_t rest_ns;  /* the same for maintenance, or when to look again whether it is over */
     int64_t late;     /* its records dropped as late since then */
     int64_t
         turn; /* when it was heard last or, if silent, told of last, in the order of all keys; 0: nobody waits for it */
@@ -64,8 +97,8 @@ struct psa_alert_slot {
     struct psa_alert_slot *before, *after;               /* in the list of the silent */
     struct psa_str sensor_type, sensor_model, sensor_id; /* for alerts that no record gives rise to; owned */
 
-    bool has_status;
-    int64_t status_ns; /* time of the newest status record */
+    bool has_status, down; /* down: the newest status record says so, told or not */
+    int64_t status_ns;     /* time of the newest status record */
     char fault[PSA_ALERT_FAULT_MAX];
 };
 
@@ -101,7 +134,9 @@ struct psa_alert_heap {
 
 struct psa_alert {
     int64_t raise_k, raise_n, max_ahead_ns;
-    enum psa_alert_severity lost;
+    enum psa_alert_severity lost, when_severity;
+    struct psa_condition *condition; /* --when; NULL: is_anomaly counts */
+    struct psa_alert_plan *plan;     /* --maintenance; NULL: none */
     struct psa_alert_clock clock;
     struct psa_alert_heap heard;  /* keys that are waited for and not silent */
     struct psa_alert_list silent; /* those that are, the one told of longest ago first */
@@ -111,6 +146,8 @@ struct psa_alert {
     struct psa_decoder *decoder; /* turns the line of a silence into a record */
     struct psa_arena arena;
     struct psa_buf text, line, key;
+    struct psa_buf own, path, file; /* evidence: the record at hand as it came; a file's name and content */
+    struct psa_alert_lines bundles; /* names of the newest --evidence-max */
 };
 
 /* ---- alert_event.c: what an alert looks like ------------------------------------------------------------------------- */
@@ -121,6 +158,10 @@ struct psa_alert_sentence {
     char text[PSA_ALERT_REASON_MAX];
     size_t n;
 };
+
+/* The severity of that name into *severity; `option` is what names it. */
+int psa_alert_severity_parse(const char *option, const char *text, enum psa_alert_severity *severity,
+                             struct psa_error *error);
 
 /* Append to the sentence; what does not fit is left out. */
 void psa_alert_add(struct psa_alert_sentence *sentence, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -133,10 +174,10 @@ double psa_alert_seconds(int64_t now_ns, int64_t then_ns);
 /* What the alert says besides its event. */
 struct psa_alert_words {
     enum psa_alert_kind kind;
-    const char *state;       /* raised, ongoing, cleared */
-    int64_t since_ns;        /* no later than the record */
-    double score, threshold; /* NaN: none */
-    struct psa_str top;      /* JSON text; .p == NULL: none */
+    const char *state;         /* raised, ongoing, cleared */
+    int64_t since_ns;          /* no later than the record */
+    double score, threshold;   /* NaN: none */
+    struct psa_str model, top; /* top: JSON text; .p == NULL: none */
     struct psa_alert_sentence reason;
 };
 
@@ -163,6 +204,8 @@ int psa_alert_hear(struct psa_node *node, struct psa_str key, struct psa_alert_s
 /* A record was dropped as late: no sign of life of its key, but of what time it is. Accounts for nothing. */
 int psa_alert_late(struct psa_node *node, struct psa_record *record, struct psa_error *error);
 int psa_alert_heartbeat(struct psa_node *node, int64_t ns, struct psa_error *error);
+/* The sensor is not down any more: if it is silent, and that is worth more now, say so at once. */
+int psa_alert_silence_worse(struct psa_node *node, struct psa_alert_slot *slot, struct psa_error *error);
 /* Make *place an own copy of the text. false: memory is out. */
 bool psa_alert_keep(struct psa_str *place, struct psa_str text);
 
@@ -189,5 +232,44 @@ void psa_alert_catch_up(struct psa_node *node);
 void psa_alert_forget(struct psa_alert *alert, struct psa_alert_slot *slot);
 /* Slots were loaded: wait for them again, by their turns. false: they do not go together, or memory is out. */
 bool psa_alert_listen_again(struct psa_node *node);
+
+/* ---- alert_calm.c: maintenance ----------------------------------------------------------------------------------------- */
+
+/* A record of the key is accepted, before psa_slot_advance: into a window, or out of one. */
+void psa_alert_calm_step(struct psa_node *node, struct psa_alert_slot *slot, int64_t ns);
+/* Is the key in maintenance at ns? */
+bool psa_alert_calm_at(const struct psa_node *node, struct psa_str key, int64_t ns);
+/* How much longer, in elapsed time, nothing is to be said of the key's silence, though it is due; 0: it is to be said. */
+int64_t psa_alert_calm_wait(const struct psa_node *node, const struct psa_alert_slot *slot);
+/* The window that ended last, if it ended after since_ns; else INT64_MIN. */
+int64_t psa_alert_calm_ended(const struct psa_node *node, const struct psa_alert_slot *slot, int64_t since_ns);
+
+/* ---- alert_evidence.c: bundles. Nothing without --evidence. Whatever fails is said and counted, and the alert goes out. -- */
+
+/* Can files be made in the folder? */
+int psa_alert_evidence_open(struct psa_node *node, struct psa_error *error);
+/* A record of a key has come: keep its text before anything is changed in it. */
+void psa_alert_evidence_take(struct psa_node *node, const struct psa_record *record);
+/* The record has been dealt with: it belongs to the past of its key, and to its open bundles. */
+void psa_alert_evidence_keep(struct psa_node *node, struct psa_alert_slot *slot);
+/* An alert goes out: its record, with the member alert. */
+void psa_alert_evidence_note(struct psa_node *node, struct psa_alert_slot *slot, const struct psa_alert_words *words,
+                             const char *id, const struct psa_record *record);
+/* Write the open bundles as they are: nothing more will come. */
+void psa_alert_evidence_flush(struct psa_node *node, struct psa_alert_slot *slot);
+void psa_alert_evidence_drop(struct psa_alert_slot *slot);
+void psa_alert_evidence_save(const struct psa_alert_slot *slot, struct psa_buf *out);
+bool psa_alert_evidence_load(struct psa_alert_slot *slot, struct psa_json *in);
+/* After all members of the slot: do they go together? Cuts what is above the limits. */
+bool psa_alert_evidence_loaded(struct psa_node *node, struct psa_alert_slot *slot);
+/* The names of the bundles that are kept. */
+void psa_alert_evidence_save_names(const struct psa_node *node, struct psa_buf *out);
+bool psa_alert_evidence_load_names(struct psa_node *node, struct psa_json *in);
+
+/* ---- alert_state.c ------------------------------------------------------------------------------------------------------ */
+
+extern const struct psa_slot_type psa_alert_slot_type;
+int psa_alert_save(struct psa_node *node, struct psa_buf *out, struct psa_error *error);
+int psa_alert_load(struct psa_node *node, struct psa_json *in, struct psa_error *error);
 
 #endif

@@ -5,7 +5,11 @@
 #include "core/error.h"
 #include "stage/alert.h"
 
-enum { TOP_SHOWN = 3, NAME_SHOWN = 80 };
+enum {
+    TOP_SHOWN = 3,
+    NAME_SHOWN = 80,      /* bytes of a name in a sentence */
+    CONDITION_SHOWN = 200 /* of --when */
+};
 
 /* What a scored record says. */
 struct verdict {
@@ -23,7 +27,7 @@ static enum psa_alert_severity grade(const struct psa_alert_config *config, doub
     return score > config->warning ? PSA_ALERT_WARNING : PSA_ALERT_INFO;
 }
 
-/* The anomaly member and the score. false: the record has not been scored. */
+/* What psa-score says. false: the record has not been scored, or says nothing that can be read. */
 static bool read_verdict(struct psa_node *node, const struct psa_record *record, struct verdict *verdict)
 {
     struct psa_alert *alert = node->state;
@@ -31,25 +35,47 @@ static bool read_verdict(struct psa_node *node, const struct psa_record *record,
     const struct psa_field *score = psa_record_field(record, psa_str_of("anomaly_score"), 0);
     struct psa_str name, state = { NULL, 0 };
     struct psa_json in;
+    bool judged = false;
 
     *verdict = (struct verdict){ .score = NAN, .threshold = NAN };
+    if (score && score->kind == PSA_NUMBER) verdict->score = score->number;
+    verdict->severity = grade(node->config, verdict->score);
     if (!anomaly || *anomaly->text.p != '{') return false;
     psa_arena_reset(&alert->arena);
     psa_json_open(&in, anomaly->text, &alert->arena);
     psa_json_enter_object(&in);
     while (psa_json_next_member(&in, &name)) {
-        if (psa_str_eq(name, "is_anomaly")) verdict->anomalous = psa_json_bool(&in);
-        else if (psa_str_eq(name, "threshold")) verdict->threshold = psa_json_number(&in);
+        if (psa_str_eq(name, "is_anomaly")) {
+            verdict->anomalous = psa_json_bool(&in);
+            judged = true;
+        } else if (psa_str_eq(name, "threshold")) verdict->threshold = psa_json_number(&in);
         else if (psa_str_eq(name, "model")) verdict->model = psa_json_text(&in);
         else if (psa_str_eq(name, "state")) state = psa_json_text(&in);
         else if (psa_str_eq(name, "top")) verdict->top = psa_json_skip(&in);
         else psa_json_skip(&in);
     }
-    if (in.fault.what) return false;
-    if (score && score->kind == PSA_NUMBER) verdict->score = score->number;
-    verdict->severity = grade(node->config, verdict->score);
     verdict->counts = !state.p || psa_str_eq(state, "scoring");
-    return true;
+    return !in.fault.what && (judged || !verdict->counts);
+}
+
+/* What --when says instead. What psa-score says, if it was asked, still explains and grades. */
+static void ask_condition(struct psa_node *node, const struct psa_record *record, struct verdict *verdict)
+{
+    const struct psa_alert_config *config = node->config;
+    const struct psa_alert *alert = node->state;
+    struct verdict scored;
+    const char *fault;
+    bool holds = psa_condition_holds(alert->condition, record, &fault);
+
+    if (!read_verdict(node, record, &scored)) scored.model = scored.top = (struct psa_str){ NULL, 0 };
+    *verdict = scored;
+    verdict->counts = true;
+    verdict->anomalous = holds;
+    if (isnan(scored.score) || (config->when_severity_given && verdict->severity < alert->when_severity))
+        verdict->severity = alert->when_severity;
+    if (!fault) return;
+    psa_note(node, "condition");
+    psa_say(node, "condition", "--when: %s; taken for a record that the condition does not hold for", fault);
 }
 
 /* ---- writing ------------------------------------------------------------------------------------------------------------ */
@@ -76,6 +102,14 @@ static void add_top(struct psa_alert_sentence *sentence, struct psa_str top, str
     }
 }
 
+/* The condition '.fields.temperature_C > 90' holds. */
+static void add_condition(const struct psa_alert *alert, const char *verb, struct psa_alert_sentence *sentence)
+{
+    struct psa_str text = psa_str_of(psa_condition_text(alert->condition));
+
+    psa_alert_add(sentence, "the condition '%.*s' %s", psa_alert_shown_of(text, CONDITION_SHOWN), text.p, verb);
+}
+
 static void explain(struct psa_node *node, const struct psa_alert_slot *slot, const struct verdict *verdict,
                     int64_t now_ns, const char *state, struct psa_alert_sentence *sentence)
 {
@@ -85,11 +119,21 @@ static void explain(struct psa_node *node, const struct psa_alert_slot *slot, co
 
     psa_alert_add(sentence, "%s: ", psa_key_show(slot->slot.key, shown));
     if (strcmp(state, "cleared") == 0) {
+        if (alert->condition) {
+            add_condition(alert, "holds no more", sentence);
+            psa_alert_add(sentence, "; ");
+        }
         psa_alert_add(sentence, "normal again after %.1f s", seconds);
+        psa_alert_end_whole(sentence);
         return;
     }
     if (strcmp(state, "ongoing") == 0) psa_alert_add(sentence, "for %.1f s now, ", seconds);
-    psa_alert_add(sentence, "anomaly score %.3f above its threshold %.3f", verdict->score, verdict->threshold);
+    if (alert->condition) add_condition(alert, "holds", sentence);
+    else psa_alert_add(sentence, "anomaly score %.3f above its threshold %.3f", verdict->score, verdict->threshold);
+    if (alert->condition && !isnan(verdict->score)) {
+        psa_alert_add(sentence, "; anomaly score %.3f", verdict->score);
+        if (!isnan(verdict->threshold)) psa_alert_add(sentence, ", threshold %.3f", verdict->threshold);
+    }
     if (verdict->model.p)
         psa_alert_add(sentence, " by %.*s", psa_alert_shown_of(verdict->model, NAME_SHOWN), verdict->model.p);
     add_top(sentence, verdict->top, &alert->arena);
@@ -104,6 +148,7 @@ static int write_alert(struct psa_node *node, struct psa_alert_slot *slot, struc
                                      .state = state,
                                      .score = verdict->score,
                                      .threshold = verdict->threshold,
+                                     .model = verdict->model,
                                      .top = verdict->top };
 
     explain(node, slot, verdict, record->timestamp_ns, state, &words.reason);
@@ -170,9 +215,16 @@ static int on_normal(struct psa_node *node, struct psa_alert_slot *slot, struct 
 int psa_alert_anomaly_push(struct psa_node *node, struct psa_alert_slot *slot, struct psa_record *record,
                            struct psa_error *error)
 {
+    struct psa_alert *alert = node->state;
     struct verdict verdict;
 
-    if (!read_verdict(node, record, &verdict)) {
+    if (slot->calm.inside) {
+        psa_note(node, "maintenance");
+        return psa_absorb(node);
+    }
+    if (alert->condition) {
+        ask_condition(node, record, &verdict);
+    } else if (!read_verdict(node, record, &verdict)) {
         psa_note(node, "unscored");
         psa_say(node, "unscored", "the record has no anomaly member; put psa-score before psa-alert");
         return psa_absorb(node);

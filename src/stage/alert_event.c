@@ -10,6 +10,17 @@
 const char *const psa_alert_severity_name[] = { "info", "warning", "critical" };
 static const char *const kind_name[] = { "anomaly", "silence", "status" };
 
+int psa_alert_severity_parse(const char *option, const char *text, enum psa_alert_severity *severity,
+                             struct psa_error *error)
+{
+    for (int i = PSA_ALERT_INFO; i <= PSA_ALERT_CRITICAL; i++) {
+        if (strcmp(text, psa_alert_severity_name[i]) != 0) continue;
+        *severity = (enum psa_alert_severity)i;
+        return 0;
+    }
+    return psa_fail(error, PSA_EXIT_PERMANENT, "%s: '%s' is none of info, warning, critical", option, text);
+}
+
 void psa_alert_add(struct psa_alert_sentence *sentence, const char *format, ...)
 {
     va_list arguments;
@@ -96,6 +107,7 @@ int psa_alert_put(struct psa_node *node, struct psa_alert_slot *slot, const stru
     psa_buf_puts(text, "}");
     if (text->failed || psa_record_set(record, "alert", psa_buf_str(text)) != 0)
         return psa_fail_memory(error, "writing an alert");
+    psa_alert_evidence_note(node, slot, words, id, record);
     event->last_ns = now;
     event->suppressed = 0;
     return 0;

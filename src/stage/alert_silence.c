@@ -180,6 +180,17 @@ static void explain_late(const struct psa_alert_slot *slot, struct psa_alert_sen
                   (long long)slot->late, newest);
 }
 
+static void explain_calm(const struct psa_node *node, const struct psa_alert_slot *slot, bool cleared, int64_t since_ns,
+                         struct psa_alert_sentence *sentence)
+{
+    int64_t ended = psa_alert_calm_ended(node, slot, since_ns);
+    char until[PSA_TIME_ISO_MAX];
+
+    if (cleared || ended == INT64_MIN) return;
+    psa_time_format_iso(ended, until);
+    psa_alert_add(sentence, "; in maintenance until %s", until);
+}
+
 static void explain(const struct psa_node *node, const struct psa_alert_slot *slot, const char *state, double seconds,
                     int64_t since_ns, struct psa_alert_sentence *sentence)
 {
@@ -200,7 +211,8 @@ static void explain(const struct psa_node *node, const struct psa_alert_slot *sl
         psa_alert_add(sentence, "; its limit is %.1f s, for its records came up to %.1f s apart",
                       (double)limit_ns / 1e9, (double)slot->pace.usual_ns / 1e9);
     if (!cleared && slot->late) explain_late(slot, sentence);
-    if (!cleared && slot->status.active)
+    explain_calm(node, slot, cleared, since_ns, sentence);
+    if (!cleared && slot->down)
         psa_alert_add(sentence, "; it says itself that it is down%s%s%s", *slot->fault ? " (" : "", slot->fault,
                       *slot->fault ? ")" : "");
     psa_alert_end_whole(sentence);
@@ -301,6 +313,10 @@ static int go_on(struct psa_node *node, struct psa_alert_slot *slot, struct psa_
     struct psa_alert *alert = node->state;
 
     psa_alert_wait_on(alert, slot);
+    if (psa_alert_calm_at(node, slot->slot.key, alert->clock.now_ns)) { /* as if it had been told of */
+        slot->silence.last_ns = alert->clock.elapsed_ns;
+        return 0;
+    }
     if ((int64_t)severity_of(alert, slot) > slot->silence.severity) slot->silence.severity = severity_of(alert, slot);
     return write_alert(node, slot, "ongoing", silent_since(alert, slot), error);
 }
@@ -318,6 +334,12 @@ static int look_around(struct psa_node *node, struct psa_error *error)
     while ((slot = alert->silent.first) && psa_ns_since(now, slot->silence.last_ns) >= cooldown_ns)
         if (go_on(node, slot, error) != 0) return -1;
     return 0;
+}
+
+int psa_alert_silence_worse(struct psa_node *node, struct psa_alert_slot *slot, struct psa_error *error)
+{
+    if (!slot->silence.active || (int64_t)severity_of(node->state, slot) <= slot->silence.severity) return 0;
+    return go_on(node, slot, error);
 }
 
 /* ---- keys that are expected -------------------------------------------------------------------------------------------- */

@@ -68,16 +68,23 @@ static int on_down(struct psa_node *node, struct psa_alert_slot *slot, struct ps
 
     snprintf(slot->fault, sizeof slot->fault, "%.*s", psa_alert_shown_of(fault, sizeof slot->fault - 1),
              fault.p ? fault.p : "");
+    slot->down = true;
+    if (psa_alert_calm_at(node, slot->slot.key, record->timestamp_ns)) {
+        psa_note(node, "maintenance");
+        return psa_absorb(node);
+    }
     if (!slot->status.active) {
         slot->status = (struct psa_alert_event){ .active = true,
                                                  .since_ns = record->timestamp_ns,
                                                  .severity = severity_of(alert, slot) };
         return write_alert(node, slot, record, "raised", error);
     }
-    if (psa_ns_since(record->timestamp_ns, slot->status.last_ns) >= config->cooldown_ns) {
-        if ((int64_t)severity_of(alert, slot) > slot->status.severity) slot->status.severity = severity_of(alert, slot);
+    if ((int64_t)severity_of(alert, slot) > slot->status.severity) {
+        slot->status.severity = severity_of(alert, slot);
         return write_alert(node, slot, record, "ongoing", error);
     }
+    if (psa_ns_since(record->timestamp_ns, slot->status.last_ns) >= config->cooldown_ns)
+        return write_alert(node, slot, record, "ongoing", error);
     slot->status.suppressed++;
     return psa_absorb(node);
 }
@@ -106,7 +113,9 @@ int psa_alert_status_push(struct psa_node *node, struct psa_record *record, stru
     slot->has_status = true;
     slot->status_ns = record->timestamp_ns;
     if (!(up->number > 0)) return on_down(node, slot, record, error);
+    slot->down = false;
     if (!slot->status.active) return psa_absorb(node);
     slot->status.active = false;
-    return write_alert(node, slot, record, "cleared", error);
+    if (write_alert(node, slot, record, "cleared", error) != 0) return -1;
+    return psa_alert_silence_worse(node, slot, error);
 }

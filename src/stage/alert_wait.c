@@ -55,6 +55,7 @@ void psa_alert_pace_step(struct psa_node *node, struct psa_alert_slot *slot)
     struct psa_alert_pace *pace = &slot->pace;
     int64_t interval = psa_ns_since(alert->clock.elapsed_ns, slot->seen_elapsed);
 
+    if (slot->calm.inside || slot->calm.passed) return; /* who is unplugged for an hour is not read once an hour */
     pace->stretch_ns = psa_ns_add(pace->stretch_ns, interval);
     if (pace->stretch_ns < config->silent_ns / USUAL_TIMES) return;
     memmove(pace->interval_ns + 1, pace->interval_ns, sizeof pace->interval_ns - sizeof pace->interval_ns[0]);
@@ -84,7 +85,9 @@ static struct psa_alert_due due_of(const struct psa_node *node, struct psa_alert
 {
     int64_t due_ns = psa_ns_add(slot->seen_elapsed, psa_alert_limit(node, slot));
 
-    return (struct psa_alert_due){ due_ns > slot->grace_ns ? due_ns : slot->grace_ns, slot->turn, slot };
+    if (due_ns < slot->grace_ns) due_ns = slot->grace_ns;
+    if (due_ns < slot->rest_ns) due_ns = slot->rest_ns;
+    return (struct psa_alert_due){ due_ns, slot->turn, slot };
 }
 
 static void put_at(struct psa_alert_heap *heap, size_t place, struct psa_alert_due due)
@@ -169,7 +172,7 @@ int psa_alert_listen(struct psa_node *node, struct psa_alert_slot *slot, struct 
 
     slot->seen_ns = alert->clock.now_ns;
     slot->seen_elapsed = alert->clock.elapsed_ns;
-    slot->grace_ns = slot->late = 0;
+    slot->grace_ns = slot->rest_ns = slot->late = 0;
     if (slot->silence.active) psa_alert_forget(alert, slot);
     slot->silence.active = false;
     if (slot->turn) {
@@ -203,8 +206,11 @@ struct psa_alert_slot *psa_alert_next_due(struct psa_node *node)
         struct psa_alert_due due = due_of(node, heap->at[0].slot);
 
         if (due.turn == heap->at[0].turn && due.due_ns == heap->at[0].due_ns) {
-            if (!alert->clock.paused || due.slot->grace_ns) return due.slot;
-            due.slot->grace_ns = psa_ns_add(now, config->silent_ns);
+            int64_t rest = psa_ns_add(now, psa_alert_calm_wait(node, due.slot));
+
+            if (rest > now) due.slot->rest_ns = rest;
+            else if (!alert->clock.paused || due.slot->grace_ns) return due.slot;
+            else due.slot->grace_ns = psa_ns_add(now, config->silent_ns);
             due = due_of(node, due.slot);
         }
         move_down(heap, 0, due);

@@ -420,7 +420,7 @@ END
 30 a silence raised info 0
 40 a silence ongoing info 0
 49 a status cleared warning 0
-50 a silence ongoing warning 0
+49 a silence ongoing warning 0
 50.5 a silence cleared warning 0
 END
     jq -r .alert.reason "$T/out" | grep -qxF 't/a: no record for 30.0 s, since 1970-01-01T00:00:00Z; it says itself that it is down (absent)'

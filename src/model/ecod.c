@@ -5,8 +5,6 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "model/tail.h"
-
 /* A sample skewness below this is 0: on exactly symmetric data summation leaves some 1e-16, and PyOD's own sums then
  * happen to give 0. */
 #define SKEW_ZERO 1e-12
@@ -17,11 +15,9 @@
 int psa_ecod_init(struct psa_ecod *ecod, size_t n_columns, size_t horizon)
 {
     *ecod = (struct psa_ecod){ .n_columns = n_columns, .horizon = horizon };
-    psa_order_set_init(&ecod->scores, true);
     ecod->column = calloc(n_columns + 1, sizeof *ecod->column);
     ecod->moments = calloc(n_columns + 1, sizeof *ecod->moments);
-    ecod->contribution = calloc(n_columns + 1, sizeof *ecod->contribution);
-    if (ecod->column == NULL || ecod->moments == NULL || ecod->contribution == NULL) {
+    if (ecod->column == NULL || ecod->moments == NULL) {
         psa_ecod_free(ecod);
         return -1;
     }
@@ -34,8 +30,6 @@ void psa_ecod_free(struct psa_ecod *ecod)
     for (size_t j = 0; ecod->column != NULL && j < ecod->n_columns; j++) psa_order_set_free(&ecod->column[j]);
     free(ecod->column);
     free(ecod->moments);
-    free(ecod->contribution);
-    psa_order_set_free(&ecod->scores);
     *ecod = (struct psa_ecod){ .n_columns = 0 };
 }
 
@@ -46,33 +40,24 @@ static size_t slot_of(const struct psa_ecod *ecod, uint64_t row)
     return (size_t)(ecod->horizon > 0 ? row % ecod->horizon : row);
 }
 
-size_t psa_ecod_held(const struct psa_ecod *ecod)
-{
-    return psa_order_set_count(&ecod->scores);
-}
-
 double psa_ecod_value(const struct psa_ecod *ecod, size_t i, size_t column)
 {
-    return ecod->column[column].value[slot_of(ecod, ecod->seen - psa_ecod_held(ecod) + i)];
-}
-
-double psa_ecod_past_score(const struct psa_ecod *ecod, size_t i)
-{
-    return ecod->scores.value[slot_of(ecod, ecod->seen - psa_ecod_held(ecod) + i)];
+    return ecod->column[column].value[slot_of(ecod, ecod->seen - ecod->held + i)];
 }
 
 /* Make sure that the slot exists in every set. */
 static int reserve(struct psa_ecod *ecod, size_t slot)
 {
-    size_t capacity = ecod->scores.capacity > 0 ? ecod->scores.capacity : FIRST_ROWS;
+    size_t capacity = ecod->capacity > 0 ? ecod->capacity : FIRST_ROWS;
 
-    if (slot < ecod->scores.capacity) return 0;
+    if (slot < ecod->capacity) return 0;
     while (capacity <= slot) capacity *= 2;
     if (ecod->horizon > 0 && capacity > ecod->horizon) capacity = ecod->horizon;
     for (size_t j = 0; j < ecod->n_columns; j++) {
         if (psa_order_set_reserve(&ecod->column[j], capacity) != 0) return -1;
     }
-    return psa_order_set_reserve(&ecod->scores, capacity);
+    ecod->capacity = capacity;
+    return 0;
 }
 
 /* ---- is a column's skewness exactly zero? ----------------------------------------------------------------------- */
@@ -94,28 +79,31 @@ static void moments_update(struct psa_ecod_moments *moments, double x, double si
 }
 
 /*
- * Mean, and central moments 2 and 3, in two passes over the values in the order they came. What rounding left in the mean
+ * Mean, and central moments 2 and 3, in two passes over the values held and the newest, in the order they came. What rounding left in the mean
  * (r, small) is taken out again: m2 - r^2 and m3 - 3 r m2 + 2 r^3 are the moments about mean + r. The running sums start
  * anew from the mean.
  */
-static bool exact_skew_is_zero(struct psa_ecod *ecod, size_t column, uint64_t first, uint64_t last)
+static bool exact_skew_is_zero(const struct psa_ecod *ecod, size_t column, double newest,
+                               struct psa_ecod_moments *moments)
 {
     const struct psa_order_set *set = &ecod->column[column];
-    struct psa_ecod_moments *moments = &ecod->moments[column];
-    double n = (double)psa_order_set_count(set), mean = 0.0, r, m2, m3, resolution;
+    double n = 1.0, mean = 0.0, r, m2, m3, resolution;
 
-    for (uint64_t row = first; row <= last; row++) {
+    for (uint64_t row = ecod->seen - ecod->held; row < ecod->seen; row++) {
         size_t slot = slot_of(ecod, row);
 
-        if (psa_order_set_has(set, slot)) mean += set->value[slot];
+        if (!psa_order_set_has(set, slot)) continue;
+        mean += set->value[slot];
+        n += 1.0;
     }
-    mean /= n;
+    mean = (mean + newest) / n;
     *moments = (struct psa_ecod_moments){ .shift = mean };
-    for (uint64_t row = first; row <= last; row++) {
+    for (uint64_t row = ecod->seen - ecod->held; row < ecod->seen; row++) {
         size_t slot = slot_of(ecod, row);
 
         if (psa_order_set_has(set, slot)) moments_update(moments, set->value[slot], 1.0);
     }
+    moments_update(moments, newest, 1.0);
     moments->updates = 0;
     r = moments->sum[0] / n;
     m2 = moments->sum[1] / n - r * r;
@@ -149,18 +137,33 @@ static enum skew running_skew(const struct psa_ecod_moments *moments, double n)
     return m3 + e3 < 0.25 * SKEW_ZERO * (m2 - e2) * sqrt(m2 - e2) ? SKEW_IS_ZERO : SKEW_UNKNOWN;
 }
 
-/* Of the rows held and the newest, whose number is ecod->seen. */
-static bool skew_is_zero(struct psa_ecod *ecod, size_t column)
+/* Of the rows held and the newest, which is in the set: the row of number ecod->seen. */
+static bool skew_is_zero(struct psa_ecod *ecod, size_t column, double newest)
 {
     const struct psa_order_set *set = &ecod->column[column];
-    const struct psa_ecod_moments *moments = &ecod->moments[column];
+    struct psa_ecod_moments *moments = &ecod->moments[column];
     size_t n = psa_order_set_count(set);
     enum skew skew = moments->updates < n + FIRST_ROWS ? running_skew(moments, (double)n) : SKEW_UNKNOWN;
 
     if (skew != SKEW_UNKNOWN) return skew == SKEW_IS_ZERO;
     if (psa_order_set_select(set, 0) == psa_order_set_select(set, n - 1))
         return true; /* a constant, whatever rounding makes of its mean */
-    return exact_skew_is_zero(ecod, column, ecod->seen - psa_ecod_held(ecod), ecod->seen);
+    return exact_skew_is_zero(ecod, column, newest, moments);
+}
+
+/* Of the rows held, at least one of which has a value, and a value that is not in the set. */
+static bool skew_with_is_zero(const struct psa_ecod *ecod, size_t column, double x)
+{
+    const struct psa_order_set *set = &ecod->column[column];
+    struct psa_ecod_moments moments = ecod->moments[column];
+    size_t n = psa_order_set_count(set);
+    enum skew skew;
+
+    moments_update(&moments, x, 1.0);
+    skew = running_skew(&moments, (double)(n + 1));
+    if (skew != SKEW_UNKNOWN) return skew == SKEW_IS_ZERO;
+    if (psa_order_set_select(set, 0) == x && psa_order_set_select(set, n - 1) == x) return true;
+    return exact_skew_is_zero(ecod, column, x, &moments);
 }
 
 /* ---- rows in and out -------------------------------------------------------------------------------------------- */
@@ -168,13 +171,13 @@ static bool skew_is_zero(struct psa_ecod *ecod, size_t column)
 /* The row whose slot is needed leaves. */
 static void evict(struct psa_ecod *ecod, size_t slot)
 {
+    if (ecod->horizon == 0 || ecod->held < ecod->horizon) return;
     for (size_t j = 0; j < ecod->n_columns; j++) {
-        if (psa_order_set_has(&ecod->column[j], slot)) {
-            psa_order_set_erase(&ecod->column[j], slot);
-            moments_update(&ecod->moments[j], ecod->column[j].value[slot], -1.0);
-        }
+        if (!psa_order_set_has(&ecod->column[j], slot)) continue;
+        psa_order_set_erase(&ecod->column[j], slot);
+        moments_update(&ecod->moments[j], ecod->column[j].value[slot], -1.0);
     }
-    if (psa_order_set_has(&ecod->scores, slot)) psa_order_set_erase(&ecod->scores, slot);
+    ecod->held--;
 }
 
 static void enter(struct psa_ecod *ecod, size_t slot, const double *row)
@@ -192,60 +195,63 @@ static void enter(struct psa_ecod *ecod, size_t slot, const double *row)
     }
 }
 
-/* O_j of a value that is in its column. */
-static double surprise(struct psa_ecod *ecod, size_t column, double x)
+/* O_j of a value that lies among n, `below` of them less than it, `up_to` not greater. */
+static double surprise(size_t below, size_t up_to, size_t n, bool skew_is_zero)
 {
-    const struct psa_order_set *set = &ecod->column[column];
-    size_t n = psa_order_set_count(set);
-    size_t below, up_to;
-    double left, right;
+    double left = -log((double)up_to / (double)n), right = -log((double)(n - below) / (double)n);
 
-    psa_order_set_ranks(set, x, &below, &up_to);
-    left = -log((double)up_to / (double)n);
-    right = -log((double)(n - below) / (double)n);
-    if (skew_is_zero(ecod, column)) return left + right;
+    if (skew_is_zero) return left + right;
     return left > right ? left : right;
 }
 
-static void judge(const struct psa_ecod *ecod, double contamination, struct psa_ecod_verdict *verdict)
+int psa_ecod_update(struct psa_ecod *ecod, const double *row, double *contribution, double *raw)
 {
-    struct psa_tail tail;
-
-    verdict->reference = psa_order_set_count(&ecod->scores);
-    if (verdict->reference == 0) return;
-    tail = psa_tail_of_set(&ecod->scores);
-    verdict->threshold = psa_order_set_quantile(&ecod->scores, 1.0 - contamination);
-    verdict->is_anomaly = verdict->raw > verdict->threshold;
-    verdict->score = psa_tail_score(psa_tail_set_ln_p(&ecod->scores, &tail, verdict->raw),
-                                    psa_tail_set_ln_p(&ecod->scores, &tail, verdict->threshold));
-}
-
-int psa_ecod_update(struct psa_ecod *ecod, const double *row, double contamination, struct psa_ecod_verdict *verdict)
-{
-    size_t slot = slot_of(ecod, ecod->seen);
+    size_t slot = slot_of(ecod, ecod->seen), below, up_to;
 
     if (reserve(ecod, slot) != 0) return -1;
     evict(ecod, slot);
     enter(ecod, slot, row);
-    *verdict = (struct psa_ecod_verdict){ .raw = 0.0 };
+    *raw = 0.0;
     for (size_t j = 0; j < ecod->n_columns; j++) {
-        ecod->contribution[j] = isnan(row[j]) ? 0.0 : surprise(ecod, j, row[j]);
-        verdict->raw += ecod->contribution[j];
+        double part = 0.0;
+
+        if (!isnan(row[j])) {
+            psa_order_set_ranks(&ecod->column[j], row[j], &below, &up_to);
+            part = surprise(below, up_to, psa_order_set_count(&ecod->column[j]), skew_is_zero(ecod, j, row[j]));
+        }
+        if (contribution != NULL) contribution[j] = part;
+        *raw += part;
     }
-    judge(ecod, contamination, verdict);
-    psa_order_set_insert(&ecod->scores, slot, verdict->raw);
+    ecod->held++;
     ecod->seen++;
     return 0;
 }
 
-int psa_ecod_restore(struct psa_ecod *ecod, const double *row, double score)
+double psa_ecod_score(const struct psa_ecod *ecod, const double *row, double *contribution)
+{
+    double raw = 0.0;
+
+    for (size_t j = 0; j < ecod->n_columns; j++) {
+        size_t n = psa_order_set_count(&ecod->column[j]), below, up_to;
+        double part = 0.0;
+
+        if (!isnan(row[j]) && n > 0) { /* alone in its column a value surprises nobody */
+            psa_order_set_ranks(&ecod->column[j], row[j], &below, &up_to);
+            part = surprise(below, up_to + 1, n + 1, skew_with_is_zero(ecod, j, row[j]));
+        }
+        if (contribution != NULL) contribution[j] = part;
+        raw += part;
+    }
+    return raw;
+}
+
+int psa_ecod_restore(struct psa_ecod *ecod, const double *row)
 {
     size_t slot = slot_of(ecod, ecod->seen);
 
     if (reserve(ecod, slot) != 0) return -1;
-    evict(ecod, slot);
     enter(ecod, slot, row);
-    psa_order_set_insert(&ecod->scores, slot, score);
+    ecod->held++;
     ecod->seen++;
     return 0;
 }

@@ -11,7 +11,7 @@
  *
  * PyOD takes the maximum per column, the paper that of three sums over the columns; psa follows PyOD. The rows are the
  * last `horizon` ones, the newest included. Each update costs O(log horizon) a column, expected and amortised; a column
- * that stays exactly symmetric costs O(horizon). Memory: 28 + 20 n_columns bytes a row held.
+ * that stays exactly symmetric costs O(horizon). Memory: 20 n_columns bytes a row held.
  */
 #ifndef PSA_MODEL_ECOD_H
 #define PSA_MODEL_ECOD_H
@@ -30,19 +30,9 @@ struct psa_ecod {
     size_t n_columns;
     size_t horizon;               /* rows; 0: all */
     uint64_t seen;                /* rows so far; row r lies in slot r, or r modulo horizon */
+    size_t held, capacity;        /* rows still there; slots */
     struct psa_order_set *column; /* [n_columns]; also the ring of rows: value[slot], NaN for a null */
     struct psa_ecod_moments *moments;
-    struct psa_order_set scores; /* the rows' own scores, in the same slots */
-    double *contribution;        /* [n_columns], O_j of the newest row */
-};
-
-/* What an update says about its row. */
-struct psa_ecod_verdict {
-    double raw;       /* the row's score */
-    size_t reference; /* how many earlier scores it was judged by; 0: the members below mean nothing */
-    double threshold; /* percentile 100 (1 - contamination) of the reference */
-    double score;     /* anomaly_score, tail.h: 0 .. 1, 0.5 at the threshold */
-    bool is_anomaly;  /* raw > threshold */
 };
 
 /* 0, or -1 when memory is out. The struct owns its arrays. */
@@ -50,19 +40,21 @@ int psa_ecod_init(struct psa_ecod *ecod, size_t n_columns, size_t horizon);
 void psa_ecod_free(struct psa_ecod *ecod);
 
 /*
- * Take in the next row, n_columns values, NaN for a null (which adds nothing and does not enter its column), and judge it.
- * contamination is 0 < c < 1. ecod->contribution then holds each column's part of the raw score. 0, or -1 when memory is
- * out or the row number has outgrown an unbounded horizon (4e9 rows); nothing has changed then.
+ * Take in the next row, n_columns values, NaN for a null (which adds nothing and does not enter its column). *raw becomes its
+ * score, contribution[n_columns] (NULL: not wanted) each column's O_j. 0, or -1 when memory is out or the row number has
+ * outgrown an unbounded horizon (4e9 rows); nothing has changed then.
  */
-int psa_ecod_update(struct psa_ecod *ecod, const double *row, double contamination, struct psa_ecod_verdict *verdict);
+int psa_ecod_update(struct psa_ecod *ecod, const double *row, double *contribution, double *raw);
 
-/* The rows held, 0 the oldest: their values and scores, for saving. */
-size_t psa_ecod_held(const struct psa_ecod *ecod);
+/* The score that a row has among the rows held and itself, which does not enter: PyOD's decision_function of one row. At
+ * least one row is held. */
+double psa_ecod_score(const struct psa_ecod *ecod, const double *row, double *contribution);
+
+/* The rows held, 0 the oldest, for saving. */
 double psa_ecod_value(const struct psa_ecod *ecod, size_t i, size_t column);
-double psa_ecod_past_score(const struct psa_ecod *ecod, size_t i);
 
 /* Fill a fresh one with saved rows, the oldest first; before the first, set seen to the number of rows before it. Whatever
  * follows is bit for bit as if the stream had not been interrupted. 0, or -1 when memory is out. */
-int psa_ecod_restore(struct psa_ecod *ecod, const double *row, double score);
+int psa_ecod_restore(struct psa_ecod *ecod, const double *row);
 
 #endif

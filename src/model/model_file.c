@@ -1,56 +1,34 @@
 /*
  * model_file.c - see model_file.h. Reading keeps nothing of the text, never recurses on it, and bounds every array before
- * it is filled.
+ * it is filled: arrays of numbers are counted before room is made for them.
  */
 #include "model/model_file.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/error.h"
 #include "core/hash.h"
-#include "core/json.h"
+#include "model/detector.h"
 
-#define ID_PREFIX "iforest-"
-
-/* ---- numbers as they come --------------------------------------------------------------------------------------- */
-
-/* A growing array of numbers. */
-struct column {
-    double *value;
-    size_t n, cap;
-};
-
-enum { LEFT, RIGHT, FEATURE, THRESHOLD, SAMPLES, TREE_COLUMNS };
+#define ID_DIGITS 16
 
 /* A model in the making. */
 struct reader {
     struct psa_json in;
     struct psa_model *model;
-    struct column column[TREE_COLUMNS]; /* of the tree at hand, or any other array of numbers */
-    size_t cap_trees;
-    unsigned seen; /* members so far, a bit each */
-    struct psa_str id_text;
-    char id[PSA_MODEL_ID_MAX];
+    unsigned seen;         /* members so far, a bit each */
+    struct psa_str id;     /* the id's value, quotes included, within the text */
+    struct psa_str id_was; /* and what it says */
+    struct psa_error
+        found; /* a sentence that names what was found, in place of in.fault's words; "" when there is none */
 };
 
-static bool column_add(struct psa_json *in, struct column *column, size_t most, double value)
-{
-    if (column->n == most) return psa_json_refuse(in, "an array is longer than its limit");
-    if (column->n == column->cap) {
-        size_t cap = column->cap > 0 ? 2 * column->cap : 512;
-        double *grown = realloc(column->value, cap * sizeof *grown);
+/* ---- for the types' read() ---------------------------------------------------------------------------------------- */
 
-        if (grown == NULL) return psa_json_refuse(in, "memory is out");
-        column->value = grown;
-        column->cap = cap;
-    }
-    column->value[column->n++] = value;
-    return true;
-}
-
-/* A finite number. */
-static double read_number(struct psa_json *in)
+double psa_model_number(struct psa_json *in)
 {
     double value = psa_json_number(in);
 
@@ -58,241 +36,197 @@ static double read_number(struct psa_json *in)
     return value;
 }
 
-/* An array of at most `most` finite numbers. */
-static bool read_column(struct psa_json *in, struct column *column, size_t most)
+int64_t psa_model_count(struct psa_json *in, int64_t least, int64_t most)
 {
-    column->n = 0;
-    if (!psa_json_enter_array(in)) return false;
-    while (psa_json_next_item(in)) {
-        if (!column_add(in, column, most, read_number(in))) return false;
-    }
-    return in->fault.what == NULL;
+    int64_t value = psa_json_int(in);
+
+    if (in->fault.what == NULL && value >= least && value <= most) return value;
+    if (in->fault.what == NULL) psa_json_refuse(in, "a count is out of range");
+    return least;
 }
 
-/* An array of exactly n finite numbers into the arena. */
-static double *read_array(struct reader *reader, size_t n)
+size_t psa_model_items(const struct psa_json *in, size_t most)
 {
-    struct column *column = &reader->column[0];
-    double *out;
+    struct psa_json ahead = *in;
+    size_t n = 0;
 
-    if (!read_column(&reader->in, column, n)) return NULL;
-    if (column->n != n) {
-        psa_json_refuse(&reader->in, "an array does not have an entry for every feature");
+    psa_json_enter_array(&ahead);
+    while (n <= most && psa_json_next_item(&ahead)) {
+        psa_json_skip(&ahead);
+        n++;
+    }
+    return n;
+}
+
+double *psa_model_numbers(struct psa_model *model, struct psa_json *in, size_t least, size_t most, size_t *n)
+{
+    size_t count = psa_model_items(in, most), i = 0;
+    double *value;
+
+    if (in->fault.what != NULL) return NULL;
+    if (count > most) {
+        psa_json_refuse(in, "an array is longer than it may be");
         return NULL;
     }
-    out = psa_arena_take(&reader->model->arena, n * sizeof *out);
-    if (out == NULL) psa_json_refuse(&reader->in, "memory is out");
-    else memcpy(out, column->value, n * sizeof *out);
-    return out;
-}
-
-/* A whole number of int32 from a column, or a fault. */
-static int32_t whole(struct psa_json *in, double value)
-{
-    if (value < (double)INT32_MIN || value > (double)INT32_MAX || value != floor(value)) {
-        psa_json_refuse(in, "a node's index or count is no whole number");
-        return 0;
+    value = psa_arena_take(&model->arena, (count + 1) * sizeof *value);
+    if (value == NULL) {
+        psa_json_refuse(in, "memory is out");
+        return NULL;
     }
-    return (int32_t)value;
-}
-
-/* Which of n names it is; n when none. */
-static size_t name_index(struct psa_str name, const char *const *names, size_t n)
-{
-    size_t i = 0;
-
-    while (i < n && !psa_str_eq(name, names[i])) i++;
-    return i;
+    psa_json_enter_array(in);
+    while (psa_json_next_item(in) && i < count) value[i++] = psa_model_number(in);
+    if (in->fault.what == NULL && i < least) psa_json_refuse(in, "an array is shorter than it must be");
+    if (n != NULL) *n = i;
+    return in->fault.what == NULL ? value : NULL;
 }
 
 /* ---- parts ------------------------------------------------------------------------------------------------------ */
+
+static int compare_names(const void *a, const void *b)
+{
+    const struct psa_str *x = a, *y = b;
+    int order = memcmp(x->p, y->p, x->n < y->n ? x->n : y->n);
+
+    return order != 0 ? order : (x->n > y->n) - (x->n < y->n);
+}
+
+/* Records give a field its value by its name: two features of one name could not both have theirs. */
+static void refuse_twins(struct reader *reader)
+{
+    struct psa_model *model = reader->model;
+    struct psa_str *sorted = malloc(model->n_features * sizeof *sorted);
+
+    if (sorted == NULL) {
+        psa_json_refuse(&reader->in, "memory is out");
+        return;
+    }
+    memcpy(sorted, model->feature, model->n_features * sizeof *sorted);
+    qsort(sorted, model->n_features, sizeof *sorted, compare_names);
+    for (size_t j = 1; j < model->n_features; j++) {
+        if (psa_str_is(sorted[j - 1], sorted[j])) psa_json_refuse(&reader->in, "two features have one name");
+    }
+    free(sorted);
+}
 
 static void read_features(struct reader *reader)
 {
     struct psa_json *in = &reader->in;
     struct psa_model *model = reader->model;
-    struct psa_str *name = psa_arena_take(&model->arena, PSA_IFOREST_FEATURES_MAX * sizeof *name);
 
-    if (name == NULL) {
+    model->feature = psa_arena_take(&model->arena, PSA_MODEL_FEATURES_MAX * sizeof *model->feature);
+    if (model->feature == NULL) {
         psa_json_refuse(in, "memory is out");
         return;
     }
     psa_json_enter_array(in);
     while (psa_json_next_item(in)) {
-        struct psa_str text = psa_json_text(in);
+        struct psa_str text = psa_json_text(in), *name = &model->feature[model->n_features];
 
-        if (model->n_features == PSA_IFOREST_FEATURES_MAX) {
+        if (in->fault.what == NULL && model->n_features == PSA_MODEL_FEATURES_MAX)
             psa_json_refuse(in, "more features than the limit of 4096");
-            return;
-        }
         if (in->fault.what != NULL) return;
-        name[model->n_features++] = psa_arena_copy(&model->arena, text);
-        if (name[model->n_features - 1].p == NULL) psa_json_refuse(in, "memory is out");
+        *name = psa_arena_copy(&model->arena, text);
+        if (name->p == NULL) psa_json_refuse(in, "memory is out");
+        else model->n_features++;
     }
-    model->feature = name;
     if (in->fault.what == NULL && model->n_features == 0) psa_json_refuse(in, "it has no features");
+    if (in->fault.what == NULL) refuse_twins(reader);
+}
+
+/* The kind of that name; PSA_SCALER_KINDS when there is none. */
+static enum psa_scaler_kind scaler_kind(struct psa_str name)
+{
+    enum psa_scaler_kind kind = PSA_SCALER_NONE;
+
+    while (kind < PSA_SCALER_KINDS && !psa_str_eq(name, psa_scaler_name(kind))) kind++;
+    return kind;
+}
+
+static void fill_scaler(struct reader *reader, enum psa_scaler_kind kind, const double *mean, const double *center,
+                        const double *scale)
+{
+    struct psa_scaler *scaler = &reader->model->scaler;
+    size_t n = reader->model->n_features;
+
+    if (psa_scaler_init(scaler, kind, n) != 0) {
+        psa_json_refuse(&reader->in, "memory is out");
+        return;
+    }
+    memcpy(scaler->mean, mean, n * sizeof *mean);
+    if (kind == PSA_SCALER_NONE) return;
+    memcpy(scaler->center, center != NULL ? center : mean, n * sizeof *mean);
+    memcpy(scaler->scale, scale, n * sizeof *scale);
+    for (size_t j = 0; j < n; j++) {
+        if (!(scale[j] > 0.0)) psa_json_refuse(&reader->in, "a scale is not above 0");
+    }
 }
 
 static void read_scaler(struct reader *reader)
 {
     struct psa_json *in = &reader->in;
-    struct psa_scaler *scaler = &reader->model->scaler;
-    struct psa_str name, kind = { NULL, 0 };
-    double *mean = NULL, *scale = NULL;
     size_t n = reader->model->n_features;
-    bool identity;
+    enum psa_scaler_kind kind = PSA_SCALER_KINDS;
+    double *mean = NULL, *center = NULL, *scale = NULL;
+    struct psa_str name;
 
     psa_json_enter_object(in);
     while (psa_json_next_member(in, &name)) {
-        if (psa_str_eq(name, "kind")) kind = psa_json_text(in);
-        else if (psa_str_eq(name, "mean")) mean = read_array(reader, n);
-        else if (psa_str_eq(name, "scale")) scale = read_array(reader, n);
+        if (psa_str_eq(name, "kind")) kind = scaler_kind(psa_json_text(in));
+        else if (psa_str_eq(name, "mean")) mean = psa_model_numbers(reader->model, in, n, n, NULL);
+        else if (psa_str_eq(name, "center")) center = psa_model_numbers(reader->model, in, n, n, NULL);
+        else if (psa_str_eq(name, "scale")) scale = psa_model_numbers(reader->model, in, n, n, NULL);
         else psa_json_skip(in);
     }
-    if (in->fault.what != NULL || scaler->mean != NULL) return;
-    identity = psa_str_eq(kind, "none");
-    if ((!identity && !psa_str_eq(kind, "standard")) || mean == NULL || (scale == NULL && !identity)) {
-        psa_json_refuse(in, "its scaler is neither \"standard\" with mean and scale nor \"none\" with mean");
-        return;
+    if (in->fault.what != NULL) return;
+    if (kind == PSA_SCALER_KINDS) psa_json_refuse(in, "its scaler's kind is none of standard, robust, minmax and none");
+    else if (mean == NULL) psa_json_refuse(in, "its scaler lacks mean");
+    else if (scale == NULL && kind != PSA_SCALER_NONE) psa_json_refuse(in, "its scaler lacks scale");
+    else fill_scaler(reader, kind, mean, center, scale);
+}
+
+/* [[a,b],..], `least` to `most` pairs, apart into the arena. How many; 0 at a fault. */
+static size_t read_pairs(struct reader *reader, size_t least, size_t most, double **first, double **second)
+{
+    struct psa_json *in = &reader->in;
+    size_t count = psa_model_items(in, most), n = 0;
+
+    if (count > most) {
+        psa_json_refuse(in, "an array is longer than it may be");
+        return 0;
     }
-    if (psa_scaler_init(scaler, n) != 0) {
+    *first = psa_arena_take(&reader->model->arena, (count + 1) * sizeof **first);
+    *second = psa_arena_take(&reader->model->arena, (count + 1) * sizeof **second);
+    if (*first == NULL || *second == NULL) {
         psa_json_refuse(in, "memory is out");
-        return;
+        return 0;
     }
-    scaler->identity = identity;
-    memcpy(scaler->mean, mean, n * sizeof *mean);
-    for (size_t j = 0; !identity && j < n; j++) {
-        scaler->scale[j] = scale[j];
-        if (!(scale[j] > 0.0)) psa_json_refuse(in, "a scale is not above 0");
-    }
-}
-
-/* The columns of the tree at hand become its nodes. */
-static bool make_tree(struct reader *reader, struct psa_iforest_tree *tree)
-{
-    struct psa_json *in = &reader->in;
-    const struct column *column = reader->column;
-
-    for (size_t c = 1; c < TREE_COLUMNS; c++) {
-        if (column[c].n != column[0].n) return psa_json_refuse(in, "the arrays of a tree differ in length");
-    }
-    if (column[0].n == 0) return psa_json_refuse(in, "a tree has no nodes");
-    tree->node = malloc(column[0].n * sizeof *tree->node);
-    if (tree->node == NULL) return psa_json_refuse(in, "memory is out");
-    tree->n = column[0].n;
-    for (size_t i = 0; i < tree->n; i++) {
-        struct psa_iforest_node *node = &tree->node[i];
-
-        node->left = whole(in, column[LEFT].value[i]);
-        node->right = whole(in, column[RIGHT].value[i]);
-        node->feature = whole(in, column[FEATURE].value[i]);
-        node->n_samples = whole(in, column[SAMPLES].value[i]);
-        node->threshold = column[THRESHOLD].value[i];
-    }
-    return in->fault.what == NULL;
-}
-
-static bool read_tree(struct reader *reader)
-{
-    static const char *const names[TREE_COLUMNS] = { "children_left", "children_right", "feature", "threshold",
-                                                     "n_node_samples" };
-    struct psa_json *in = &reader->in;
-    struct psa_iforest *forest = &reader->model->forest;
-    struct psa_str name;
-
-    if (forest->n_trees == PSA_IFOREST_TREES_MAX) return psa_json_refuse(in, "more trees than the limit of 10000");
-    if (forest->n_trees == reader->cap_trees) {
-        size_t cap = reader->cap_trees > 0 ? 2 * reader->cap_trees : 128;
-        struct psa_iforest_tree *grown = realloc(forest->tree, cap * sizeof *grown);
-
-        if (grown == NULL) return psa_json_refuse(in, "memory is out");
-        forest->tree = grown;
-        reader->cap_trees = cap;
-    }
-    for (size_t c = 0; c < TREE_COLUMNS; c++) reader->column[c].n = 0;
-    psa_json_enter_object(in);
-    while (psa_json_next_member(in, &name)) {
-        size_t which = name_index(name, names, TREE_COLUMNS);
-
-        if (which == TREE_COLUMNS) psa_json_skip(in);
-        else read_column(in, &reader->column[which], PSA_IFOREST_NODES_MAX);
-    }
-    if (in->fault.what != NULL) return false;
-    forest->tree[forest->n_trees] = (struct psa_iforest_tree){ NULL, 0 };
-    forest->n_trees++;
-    return make_tree(reader, &forest->tree[forest->n_trees - 1]);
-}
-
-static void read_forest(struct reader *reader)
-{
-    struct psa_json *in = &reader->in;
-    struct psa_iforest *forest = &reader->model->forest;
-    struct psa_str name;
-
-    psa_json_enter_object(in);
-    while (psa_json_next_member(in, &name)) {
-        if (psa_str_eq(name, "max_samples")) {
-            int64_t samples = psa_json_int(in);
-
-            forest->max_samples = samples > 0 && samples <= PSA_IFOREST_SAMPLES_MAX ? (size_t)samples : 0;
-        } else if (psa_str_eq(name, "trees")) {
-            psa_json_enter_array(in);
-            while (psa_json_next_item(in) && read_tree(reader))
-                ;
-        } else {
-            psa_json_skip(in);
-        }
-    }
-}
-
-/* [[a,b],..]: the pairs, one after another, in column 0. */
-static bool read_pairs(struct reader *reader, size_t most)
-{
-    struct psa_json *in = &reader->in;
-    struct column *column = &reader->column[0];
-
-    column->n = 0;
     psa_json_enter_array(in);
-    while (psa_json_next_item(in)) {
-        size_t before = column->n;
+    for (; psa_json_next_item(in) && n < count; n++) {
+        double *part[] = { *first + n, *second + n };
+        size_t parts = 0;
 
         psa_json_enter_array(in);
-        while (psa_json_next_item(in)) {
-            if (!column_add(in, column, 2 * most, read_number(in))) return false;
+        for (; psa_json_next_item(in); parts++) {
+            double value = psa_model_number(in);
+
+            if (parts < 2) *part[parts] = value;
         }
-        if (in->fault.what == NULL && column->n != before + 2)
-            return psa_json_refuse(in, "an entry is no pair of numbers");
+        if (in->fault.what == NULL && parts != 2) psa_json_refuse(in, "an entry is no pair of numbers");
     }
-    return in->fault.what == NULL;
-}
-
-/* Column 0's pairs apart, into the arena. */
-static bool take_pairs(struct reader *reader, double **first, double **second)
-{
-    size_t n = reader->column[0].n / 2;
-
-    *first = psa_arena_take(&reader->model->arena, (n + 1) * sizeof **first);
-    *second = psa_arena_take(&reader->model->arena, (n + 1) * sizeof **second);
-    if (*first == NULL || *second == NULL) return psa_json_refuse(&reader->in, "memory is out");
-    for (size_t i = 0; i < n; i++) {
-        (*first)[i] = reader->column[0].value[2 * i];
-        (*second)[i] = reader->column[0].value[2 * i + 1];
-    }
-    return true;
+    if (in->fault.what == NULL && n < least) psa_json_refuse(in, "an array is shorter than it must be");
+    return in->fault.what == NULL ? n : 0;
 }
 
 static void read_quantiles(struct reader *reader)
 {
     struct psa_tail_table *table = &reader->model->reference;
 
-    if (!read_pairs(reader, PSA_MODEL_QUANTILES_MAX) || !take_pairs(reader, &table->level, &table->score)) return;
-    table->n = reader->column[0].n / 2;
+    table->n = read_pairs(reader, 1, PSA_MODEL_QUANTILES_MAX, &table->level, &table->score);
     for (size_t i = 0; i < table->n; i++) {
         if (table->level[i] < 0.0 || table->level[i] > 1.0 ||
             (i > 0 && (table->level[i] <= table->level[i - 1] || table->score[i] < table->score[i - 1])))
             psa_json_refuse(&reader->in, "the reference's quantiles do not ascend");
     }
-    if (table->n == 0) psa_json_refuse(&reader->in, "the reference has no quantiles");
 }
 
 static void read_reference(struct reader *reader)
@@ -307,10 +241,10 @@ static void read_reference(struct reader *reader)
         if (psa_str_eq(name, "quantiles")) {
             read_quantiles(reader);
         } else if (psa_str_eq(name, "tail_start")) {
-            table->tail.start = read_number(in);
+            table->tail.start = psa_model_number(in);
             start = true;
         } else if (psa_str_eq(name, "tail_scale")) {
-            table->tail.scale = read_number(in);
+            table->tail.scale = psa_model_number(in);
             scale = true;
         } else {
             psa_json_skip(in);
@@ -320,81 +254,114 @@ static void read_reference(struct reader *reader)
         psa_json_refuse(in, "its reference lacks quantiles, tail_start or tail_scale");
 }
 
-/* null leaves has_time as it is. */
-static int64_t read_time(struct reader *reader)
+/* false for null. */
+static bool read_time(struct psa_json *in, int64_t *ns)
 {
-    if (psa_json_peek(&reader->in) == 'n') {
-        psa_json_skip(&reader->in);
-        return 0;
-    }
-    reader->model->trained.has_time = true;
-    return psa_json_int(&reader->in);
+    bool given = psa_json_peek(in) != 'n';
+
+    if (given) *ns = psa_json_int(in);
+    else psa_json_skip(in);
+    return given;
 }
 
 static void read_trained(struct reader *reader)
 {
     struct psa_json *in = &reader->in;
-    struct psa_model_training *trained = &reader->model->trained;
+    struct psa_model *model = reader->model;
+    struct psa_model_training *trained = &model->trained;
+    bool from = false, to = false;
     struct psa_str name;
 
     psa_json_enter_object(in);
     while (psa_json_next_member(in, &name)) {
-        if (psa_str_eq(name, "records")) trained->records = psa_json_int(in);
-        else if (psa_str_eq(name, "from_ns")) trained->from_ns = read_time(reader);
-        else if (psa_str_eq(name, "to_ns")) trained->to_ns = read_time(reader);
-        else if (!psa_str_eq(name, "ranges")) psa_json_skip(in);
-        else if (read_pairs(reader, PSA_IFOREST_FEATURES_MAX) && take_pairs(reader, &trained->low, &trained->high) &&
-                 reader->column[0].n != 2 * reader->model->n_features)
-            psa_json_refuse(in, "trained.ranges does not have an entry for every feature");
+        if (psa_str_eq(name, "records")) trained->records = psa_model_count(in, 1, INT64_MAX);
+        else if (psa_str_eq(name, "from_ns")) from = read_time(in, &trained->from_ns);
+        else if (psa_str_eq(name, "to_ns")) to = read_time(in, &trained->to_ns);
+        else if (psa_str_eq(name, "ranges"))
+            read_pairs(reader, model->n_features, model->n_features, &trained->low, &trained->high);
+        else psa_json_skip(in);
     }
-    if (in->fault.what == NULL && trained->low == NULL) psa_json_refuse(in, "it lacks trained.ranges");
+    trained->has_time = from;
+    if (in->fault.what != NULL) return;
+    if (trained->low == NULL) psa_json_refuse(in, "it lacks trained.ranges");
+    else if (trained->records == 0) psa_json_refuse(in, "it lacks trained.records");
+    else if (from != to || (from && trained->from_ns > trained->to_ns))
+        psa_json_refuse(in, "trained.from_ns and to_ns do not go together");
+    for (size_t j = 0; trained->low != NULL && trained->high != NULL && j < model->n_features; j++) {
+        if (in->fault.what == NULL && trained->low[j] > trained->high[j])
+            psa_json_refuse(in, "a range of trained.ranges is upside down");
+    }
 }
 
 static void read_contamination(struct reader *reader)
 {
     struct psa_json *in = &reader->in;
-    struct psa_model *model = reader->model;
+    double share;
 
-    if (psa_json_peek(in) == '"') {
-        model->contamination_auto = true;
-        if (!psa_str_eq(psa_json_text(in), "auto"))
-            psa_json_refuse(in, "contamination is neither a number nor \"auto\"");
+    reader->model->contamination = NAN;
+    if (psa_json_peek(in) == 'n') {
+        psa_json_skip(in);
         return;
     }
-    model->contamination = read_number(in);
+    share = reader->model->contamination = psa_model_number(in);
+    if (in->fault.what == NULL && !(share >= 0.0 && share < 1.0))
+        psa_json_refuse(in, "contamination is neither null nor from 0 to below 1");
 }
 
 static void read_version(struct reader *reader)
 {
-    if (psa_json_int(&reader->in) != PSA_MODEL_VERSION)
-        psa_json_refuse(&reader->in, "psa_model is not 1: it was made for another version of psa");
+    int64_t version = psa_json_int(&reader->in);
+
+    if (reader->in.fault.what != NULL || version == PSA_MODEL_VERSION) return;
+    psa_fail(&reader->found, PSA_EXIT_PERMANENT, "it is of version %" PRId64 ", and this psa reads version %d: %s",
+             version, PSA_MODEL_VERSION,
+             version < PSA_MODEL_VERSION ? "train it again with this psa-train" : "update psa, or train it again");
+    psa_json_refuse(&reader->in, "another version");
+}
+
+/* Its kind is none of these. */
+static void say_kinds(struct reader *reader, struct psa_str found)
+{
+    struct psa_buf kinds = { 0 };
+
+    for (size_t t = 0; psa_detector_types[t] != NULL; t++) {
+        if (!(psa_detector_types[t]->traits & PSA_DETECTOR_TRAINS)) continue;
+        psa_buf_puts(&kinds, kinds.n > 0 ? ", " : "");
+        psa_buf_puts(&kinds, psa_detector_types[t]->name);
+    }
+    psa_fail(&reader->found, PSA_EXIT_PERMANENT, "its kind '%.*s' is none that this psa knows: %.*s",
+             (int)(found.n < 64 ? found.n : 64), found.p, (int)kinds.n, kinds.n > 0 ? kinds.p : "");
+    psa_buf_free(&kinds);
+    psa_json_refuse(&reader->in, "an unknown kind");
 }
 
 static void read_kind(struct reader *reader)
 {
-    if (!psa_str_eq(psa_json_text(&reader->in), "isolation-forest"))
-        psa_json_refuse(&reader->in, "its kind is not \"isolation-forest\"");
+    struct psa_str name = psa_json_text(&reader->in);
+
+    if (reader->in.fault.what != NULL) return;
+    reader->model->type = psa_detector_find(name);
+    if (reader->model->type == NULL || !(reader->model->type->traits & PSA_DETECTOR_TRAINS)) say_kinds(reader, name);
 }
 
 static void read_id(struct reader *reader)
 {
     struct psa_json *in = &reader->in;
     const char *at = psa_json_space(in->p, in->end); /* the reader may still stand at white space */
-    struct psa_str id = psa_json_text(in);
 
+    reader->id_was = psa_json_text(in);
     if (in->fault.what != NULL) return;
     at = memchr(at, '"', (size_t)(in->p - at));
-    if (id.n >= sizeof reader->id || at == NULL) {
+    if (reader->id_was.n >= PSA_MODEL_ID_MAX || at == NULL) {
         psa_json_refuse(in, "its id is no model's id");
         return;
     }
-    memcpy(reader->id, id.p, id.n);
-    reader->id_text = (struct psa_str){ at, (size_t)(in->p - at) };
+    reader->id = (struct psa_str){ at, (size_t)(in->p - at) };
 }
 
 static void read_threshold(struct reader *reader)
 {
-    reader->model->threshold = read_number(&reader->in);
+    reader->model->threshold = psa_model_number(&reader->in);
 }
 
 static void read_seed(struct reader *reader)
@@ -402,27 +369,67 @@ static void read_seed(struct reader *reader)
     reader->model->seed = psa_json_int(&reader->in);
 }
 
+static void refuse_parameter(struct reader *reader, struct psa_str name, const char *what)
+{
+    if (reader->in.fault.what != NULL) return;
+    psa_fail(&reader->found, PSA_EXIT_PERMANENT, "parameters: '%.*s' %s", (int)(name.n < 64 ? name.n : 64), name.p,
+             what);
+    psa_json_refuse(&reader->in, "parameters");
+}
+
+static void read_parameters(struct reader *reader)
+{
+    struct psa_json *in = &reader->in;
+    struct psa_model *model = reader->model;
+    struct psa_str name, seen[PSA_MODEL_PARAMETERS_MAX];
+    size_t n = 0;
+
+    psa_json_enter_object(in);
+    while (psa_json_next_member(in, &name)) {
+        for (size_t i = 0; i < n; i++) {
+            if (psa_str_is(seen[i], name)) refuse_parameter(reader, name, "appears twice");
+        }
+        if (n == PSA_MODEL_PARAMETERS_MAX) refuse_parameter(reader, name, "is one member too many");
+        if (in->fault.what != NULL) return;
+        seen[n++] = name;
+        if (!model->type->read(model, name, in)) refuse_parameter(reader, name, "is not known for this kind of model");
+    }
+}
+
 /* ---- the whole -------------------------------------------------------------------------------------------------- */
+
+enum { VERSION = 1, KIND = 2, FEATURES = 4 };
 
 static const struct {
     const char *name;
     void (*read)(struct reader *reader);
-    bool needs_features, optional;
+    unsigned needs;       /* members that come before it */
+    bool optional, added; /* added: a draft does without it */
 } members[] = {
-    { "psa_model", read_version, false, false },
-    { "kind", read_kind, false, false },
-    { "id", read_id, false, false },
-    { "features", read_features, false, false },
-    { "scaler", read_scaler, true, false },
-    { "contamination", read_contamination, false, false },
-    { "threshold", read_threshold, false, false },
-    { "forest", read_forest, false, false },
-    { "reference", read_reference, false, false },
-    { "trained", read_trained, true, false },
-    { "seed", read_seed, false, true },
+    { "psa_model", read_version, 0, false, false }, /* these three are the bits above */
+    { "kind", read_kind, VERSION, false, false },
+    { "features", read_features, VERSION, false, false },
+    { "id", read_id, VERSION, false, true },
+    { "scaler", read_scaler, VERSION | FEATURES, false, false },
+    { "contamination", read_contamination, VERSION, false, false },
+    { "threshold", read_threshold, VERSION, false, false },
+    { "trained", read_trained, VERSION | FEATURES, false, true },
+    { "seed", read_seed, VERSION, true, false },
+    { "reference", read_reference, VERSION, false, true },
+    { "parameters", read_parameters, VERSION | FEATURES | KIND, false, false },
 };
 #define N_MEMBERS (sizeof members / sizeof *members)
-#define FEATURES_BIT (1U << 3)
+
+static void refuse_order(struct reader *reader, unsigned missing, const char *name)
+{
+    psa_fail(&reader->found, PSA_EXIT_PERMANENT, "\"%s\" must come before \"%s\"",
+             members[missing & VERSION ? 0
+                     : missing & KIND  ? 1
+                                       : 2]
+                 .name,
+             name);
+    psa_json_refuse(&reader->in, "order");
+}
 
 static void read_member(struct reader *reader, struct psa_str name)
 {
@@ -431,13 +438,14 @@ static void read_member(struct reader *reader, struct psa_str name)
     for (size_t i = 0; i < N_MEMBERS; i++) {
         if (!psa_str_eq(name, members[i].name)) continue;
         if (reader->seen & 1U << i) psa_json_refuse(in, "a member appears twice");
-        else if (members[i].needs_features && !(reader->seen & FEATURES_BIT))
-            psa_json_refuse(in, "\"features\" comes behind what needs it");
+        else if ((members[i].needs & ~reader->seen) != 0)
+            refuse_order(reader, members[i].needs & ~reader->seen, members[i].name);
         else members[i].read(reader);
         reader->seen |= 1U << i;
         return;
     }
-    psa_json_skip(in);
+    if (reader->seen & VERSION) psa_json_skip(in);
+    else psa_json_refuse(in, "its first member is not \"psa_model\", a model's version");
 }
 
 /* FNV-1a 64 of a text, white space outside strings left out; *in_string is carried from piece to piece. */
@@ -454,10 +462,21 @@ static uint64_t hash_piece(uint64_t hash, const char *p, const char *end, bool *
     return hash;
 }
 
-/* The id that belongs to a text whose id's value (quotes included) is `id`. */
-static void make_id(struct psa_str text, struct psa_str id, char out[PSA_MODEL_ID_MAX])
+/* An id of zeros. */
+static void blank_id(const struct psa_detector_type *type, char out[PSA_MODEL_ID_MAX])
 {
-    static const char digits[] = "0123456789abcdef";
+    size_t n = strlen(type->prefix);
+
+    memcpy(out, type->prefix, n);
+    out[n++] = '-';
+    memset(out + n, '0', ID_DIGITS);
+    out[n + ID_DIGITS] = '\0';
+}
+
+/* The id that belongs to a text whose id's value (quotes included) is `id`. */
+static void make_id(const struct psa_detector_type *type, struct psa_str text, struct psa_str id,
+                    char out[PSA_MODEL_ID_MAX])
+{
     static const char no_id[] = "\"\"";
     uint64_t hash = PSA_HASH_START;
     bool in_string = false;
@@ -465,32 +484,43 @@ static void make_id(struct psa_str text, struct psa_str id, char out[PSA_MODEL_I
     hash = hash_piece(hash, text.p, id.p, &in_string);
     hash = hash_piece(hash, no_id, no_id + 2, &in_string);
     hash = hash_piece(hash, id.p + id.n, text.p + text.n, &in_string);
-    memcpy(out, ID_PREFIX, sizeof ID_PREFIX - 1);
-    for (size_t i = 0; i < 16; i++) out[sizeof ID_PREFIX - 1 + i] = digits[hash >> (60 - 4 * i) & 15];
-    out[sizeof ID_PREFIX - 1 + 16] = '\0';
+    blank_id(type, out);
+    for (size_t i = strlen(out); hash != 0; hash >>= 4) out[--i] = "0123456789abcdef"[hash & 15];
+}
+
+/* For ranges and reference. */
+static bool make_room(struct psa_model *model)
+{
+    model->trained.low = psa_arena_take(&model->arena, model->n_features * sizeof(double));
+    model->trained.high = psa_arena_take(&model->arena, model->n_features * sizeof(double));
+    model->reference.level = psa_arena_take(&model->arena, PSA_TAIL_LEVELS * sizeof(double));
+    model->reference.score = psa_arena_take(&model->arena, PSA_TAIL_LEVELS * sizeof(double));
+    return model->trained.low != NULL && model->trained.high != NULL && model->reference.level != NULL &&
+           model->reference.score != NULL;
 }
 
 /* What no single member can tell. */
-static int check_model(struct reader *reader, struct psa_str text, struct psa_error *error)
+static int check_model(struct reader *reader, struct psa_str text, bool draft, struct psa_error *error)
 {
     struct psa_model *model = reader->model;
     const char *wrong;
 
     for (size_t i = 0; i < N_MEMBERS; i++) {
-        if (!(reader->seen & 1U << i) && !members[i].optional)
+        if (!(reader->seen & 1U << i) && !members[i].optional && !(draft && members[i].added))
             return psa_fail(error, PSA_EXIT_PERMANENT, "not a model: it has no \"%s\"", members[i].name);
     }
-    model->forest.n_features = model->n_features;
-    wrong = psa_iforest_check(&model->forest);
-    if (wrong != NULL) return psa_fail(error, PSA_EXIT_PERMANENT, "not a model: forest: %s", wrong);
-    make_id(text, reader->id_text, model->id);
-    if (strcmp(model->id, reader->id) != 0)
-        return psa_fail(error, PSA_EXIT_PERMANENT, "model file was changed: its id is %s, its content gives %s",
-                        reader->id, model->id);
+    if (model->type->traits & PSA_DETECTOR_REVERSED) model->threshold = -model->threshold;
+    wrong = model->type->check(model);
+    if (wrong != NULL) return psa_fail(error, PSA_EXIT_PERMANENT, "not a model: parameters: %s", wrong);
+    if (draft) return make_room(model) ? 0 : psa_fail_memory(error, "reading the model");
+    make_id(model->type, text, reader->id, model->id);
+    if (!psa_str_eq(reader->id_was, model->id))
+        return psa_fail(error, PSA_EXIT_PERMANENT, "model file was changed: its id is %.*s, its content gives %s",
+                        (int)reader->id_was.n, reader->id_was.p, model->id);
     return 0;
 }
 
-int psa_model_read(struct psa_model *model, struct psa_str text, struct psa_error *error)
+static int read_model(struct psa_model *model, struct psa_str text, bool draft, struct psa_error *error)
 {
     struct reader reader = { .model = model };
     struct psa_json *in = &reader.in;
@@ -503,26 +533,33 @@ int psa_model_read(struct psa_model *model, struct psa_str text, struct psa_erro
     psa_json_open(in, text, &model->arena);
     psa_json_enter_object(in);
     while (psa_json_next_member(in, &name)) read_member(&reader, name);
-    if (psa_json_close(in)) status = check_model(&reader, text, error);
+    if (psa_json_close(in)) status = check_model(&reader, text, draft, error);
+    else if (reader.found.text[0] != '\0')
+        psa_fail(error, PSA_EXIT_PERMANENT, "not a model to use: %s", reader.found.text);
     else
         psa_fail(error, PSA_EXIT_PERMANENT, "not a model: byte %zu: %s",
                  in->fault.at != NULL ? (size_t)(in->fault.at - text.p) + 1 : text.n,
                  in->fault.what != NULL ? in->fault.what : "something follows it");
-    for (size_t c = 0; c < TREE_COLUMNS; c++) free(reader.column[c].value);
     if (status != 0) psa_model_free(model);
     return status;
 }
 
-int psa_model_init(struct psa_model *model, const struct psa_str *feature, size_t n)
+int psa_model_read(struct psa_model *model, struct psa_str text, struct psa_error *error)
 {
-    *model = (struct psa_model){ .n_features = n };
+    return read_model(model, text, false, error);
+}
+
+int psa_model_read_draft(struct psa_model *model, struct psa_str text, struct psa_error *error)
+{
+    return read_model(model, text, true, error);
+}
+
+int psa_model_init(struct psa_model *model, const struct psa_detector_type *type, const struct psa_str *feature,
+                   size_t n)
+{
+    *model = (struct psa_model){ .type = type, .n_features = n, .contamination = NAN, .threshold = NAN };
     model->feature = psa_arena_take(&model->arena, n * sizeof *model->feature);
-    model->trained.low = psa_arena_take(&model->arena, n * sizeof(double));
-    model->trained.high = psa_arena_take(&model->arena, n * sizeof(double));
-    model->reference.level = psa_arena_take(&model->arena, PSA_TAIL_LEVELS * sizeof(double));
-    model->reference.score = psa_arena_take(&model->arena, PSA_TAIL_LEVELS * sizeof(double));
-    if (model->feature == NULL || model->trained.low == NULL || model->trained.high == NULL ||
-        model->reference.level == NULL || model->reference.score == NULL) {
+    if (model->feature == NULL || !make_room(model)) {
         psa_model_free(model);
         return -1;
     }
@@ -538,32 +575,13 @@ int psa_model_init(struct psa_model *model, const struct psa_str *feature, size_
 
 void psa_model_free(struct psa_model *model)
 {
+    if (model->parameters != NULL && model->type->drop != NULL) model->type->drop(model);
     psa_scaler_free(&model->scaler);
-    psa_iforest_free(&model->forest);
     psa_arena_free(&model->arena);
     *model = (struct psa_model){ .n_features = 0 };
 }
 
 /* ---- writing ---------------------------------------------------------------------------------------------------- */
-
-static void write_tree(const struct psa_iforest_tree *tree, struct psa_buf *out)
-{
-    static const char *const names[] = { "{\"children_left\":[", "],\"children_right\":[", "],\"feature\":[",
-                                         "],\"n_node_samples\":[", "],\"threshold\":[" };
-
-    for (size_t c = 0; c < TREE_COLUMNS; c++) {
-        psa_buf_puts(out, names[c]);
-        for (size_t i = 0; i < tree->n; i++) {
-            const struct psa_iforest_node *node = &tree->node[i];
-            const int32_t whole_number[] = { node->left, node->right, node->feature, node->n_samples };
-
-            psa_buf_comma(out);
-            if (c < sizeof whole_number / sizeof *whole_number) psa_buf_int(out, whole_number[c]);
-            else psa_buf_number(out, node->threshold);
-        }
-    }
-    psa_buf_puts(out, "]}");
-}
 
 static void write_pairs(const double *first, const double *second, size_t n, struct psa_buf *out)
 {
@@ -579,24 +597,14 @@ static void write_scaler(const struct psa_scaler *scaler, struct psa_buf *out)
 {
     psa_buf_name(out, "scaler");
     psa_buf_puts(out, "{");
-    psa_buf_member_text(out, "kind", psa_str_of(scaler->identity ? "none" : "standard"));
+    psa_buf_member_text(out, "kind", psa_str_of(psa_scaler_name(scaler->kind)));
     psa_buf_member_numbers(out, "mean", scaler->mean, scaler->n);
-    if (!scaler->identity) psa_buf_member_numbers(out, "scale", scaler->scale, scaler->n);
-    psa_buf_puts(out, "}");
-}
-
-static void write_forest(const struct psa_iforest *forest, struct psa_buf *out)
-{
-    psa_buf_name(out, "forest");
-    psa_buf_puts(out, "{");
-    psa_buf_member_int(out, "max_samples", (int64_t)forest->max_samples);
-    psa_buf_name(out, "trees");
-    psa_buf_puts(out, "[");
-    for (size_t t = 0; t < forest->n_trees; t++) {
-        psa_buf_comma(out);
-        write_tree(&forest->tree[t], out);
+    if (scaler->kind != PSA_SCALER_NONE) {
+        if (memcmp(scaler->mean, scaler->center, scaler->n * sizeof *scaler->mean) != 0)
+            psa_buf_member_numbers(out, "center", scaler->center, scaler->n);
+        psa_buf_member_numbers(out, "scale", scaler->scale, scaler->n);
     }
-    psa_buf_puts(out, "]}");
+    psa_buf_puts(out, "}");
 }
 
 static void write_reference(const struct psa_tail_table *table, struct psa_buf *out)
@@ -629,12 +637,18 @@ static void write_trained(const struct psa_model *model, struct psa_buf *out)
 
 void psa_model_write(struct psa_model *model, struct psa_buf *out)
 {
-    static const char blank[] = "\"" ID_PREFIX "0000000000000000\"";
-    size_t begin = out->n, id_at;
+    const struct psa_detector_type *type = model->type;
+    char blank[PSA_MODEL_ID_MAX];
+    size_t begin = out->n, id_at, id_n;
 
-    psa_buf_puts(out, "{\"psa_model\":1,\"kind\":\"isolation-forest\",\"id\":");
+    psa_buf_puts(out, "{");
+    psa_buf_member_int(out, "psa_model", PSA_MODEL_VERSION);
+    psa_buf_member_text(out, "kind", psa_str_of(type->name));
+    blank_id(type, blank);
+    psa_buf_name(out, "id");
     id_at = out->n;
-    psa_buf_puts(out, blank);
+    psa_buf_quote(out, psa_str_of(blank));
+    id_n = out->n - id_at;
     psa_buf_name(out, "features");
     psa_buf_puts(out, "[");
     for (size_t j = 0; j < model->n_features; j++) {
@@ -643,16 +657,18 @@ void psa_model_write(struct psa_model *model, struct psa_buf *out)
     }
     psa_buf_puts(out, "]");
     write_scaler(&model->scaler, out);
-    if (model->contamination_auto) psa_buf_member_text(out, "contamination", psa_str_of("auto"));
-    else psa_buf_member_number(out, "contamination", model->contamination);
-    psa_buf_member_number(out, "threshold", model->threshold);
+    psa_buf_member_number(out, "contamination", model->contamination);
+    psa_buf_member_number(out, "threshold",
+                          type->traits & PSA_DETECTOR_REVERSED ? -model->threshold : model->threshold);
     write_trained(model, out);
     psa_buf_member_int(out, "seed", model->seed);
     write_reference(&model->reference, out);
-    write_forest(&model->forest, out);
-    psa_buf_puts(out, "}\n");
+    psa_buf_name(out, "parameters");
+    psa_buf_puts(out, "{");
+    type->write(model, out);
+    psa_buf_puts(out, "}}\n");
     if (out->failed) return;
-    make_id((struct psa_str){ out->p + begin, out->n - begin }, (struct psa_str){ out->p + id_at, sizeof blank - 1 },
+    make_id(type, (struct psa_str){ out->p + begin, out->n - begin }, (struct psa_str){ out->p + id_at, id_n },
             model->id);
     memcpy(out->p + id_at + 1, model->id, strlen(model->id));
 }

@@ -12,11 +12,27 @@ double psa_tail_score(double ln_p, double ln_p_threshold)
     return 1.0 - exp2(-ln_p / (ln_p_threshold < most ? ln_p_threshold : most));
 }
 
-static double tail_ln_p(const struct psa_tail *tail, double score)
+static double tail_scale(const struct psa_tail *tail)
 {
     double least = LEAST_SCALE * (fabs(tail->start) > LEAST_SCALE ? fabs(tail->start) : LEAST_SCALE);
 
-    return log(1.0 - PSA_TAIL_LEVEL) - (score - tail->start) / (tail->scale > least ? tail->scale : least);
+    return tail->scale > least ? tail->scale : least;
+}
+
+static double tail_ln_p(const struct psa_tail *tail, double score)
+{
+    return log(1.0 - PSA_TAIL_LEVEL) - (score - tail->start) / tail_scale(tail);
+}
+
+/* The score whose ln p is at most that of the tail's start. */
+static double tail_at(const struct psa_tail *tail, double ln_p)
+{
+    return tail->start + (log(1.0 - PSA_TAIL_LEVEL) - ln_p) * tail_scale(tail);
+}
+
+static bool is_in_tail(double ln_p)
+{
+    return ln_p <= log(1.0 - PSA_TAIL_LEVEL);
 }
 
 /* ln(1 - F) of a score between two neighbouring reference scores a < score <= b at the levels u and v. */
@@ -42,6 +58,22 @@ double psa_tail_table_ln_p(const struct psa_tail_table *table, double score)
     return body_ln_p(table->score[from - 1], table->score[from], table->level[from - 1], table->level[from], score);
 }
 
+double psa_tail_table_quantile(const struct psa_tail_table *table, double level)
+{
+    size_t to = 0; /* the first entry that is not below the level */
+
+    while (to < table->n && table->level[to] < level) to++;
+    if (to == table->n) return table->score[table->n - 1];
+    if (to == 0 || table->level[to] == level) return table->score[to];
+    return psa_order_between(table->score[to - 1], table->score[to],
+                             (level - table->level[to - 1]) / (table->level[to] - table->level[to - 1]));
+}
+
+double psa_tail_table_at(const struct psa_tail_table *table, double ln_p)
+{
+    return is_in_tail(ln_p) ? tail_at(&table->tail, ln_p) : psa_tail_table_quantile(table, -expm1(ln_p));
+}
+
 struct psa_tail psa_tail_of_set(const struct psa_order_set *set)
 {
     struct psa_tail tail = { psa_order_set_quantile(set, PSA_TAIL_LEVEL), 0.0 };
@@ -62,6 +94,11 @@ double psa_tail_set_ln_p(const struct psa_order_set *set, const struct psa_tail 
     last = (double)(psa_order_set_count(set) - 1); /* > 0: a score above one and below q90 has two around it */
     return body_ln_p(psa_order_set_select(set, rank - 1), psa_order_set_select(set, rank), (double)(rank - 1) / last,
                      (double)rank / last, score);
+}
+
+double psa_tail_set_at(const struct psa_order_set *set, const struct psa_tail *tail, double ln_p)
+{
+    return is_in_tail(ln_p) ? tail_at(tail, ln_p) : psa_order_set_quantile(set, -expm1(ln_p));
 }
 
 double psa_tail_quantile(const double *sorted, size_t n, double level)

@@ -10,7 +10,8 @@
  *     anomaly_score(s) = 1 - 2^(-ln p(s) / ln p0),           p0 = p(threshold)
  *
  * So a score at or below the least reference score gives 0, the threshold gives exactly 0.5, and each further halving of
- * 1 - anomaly_score is another factor p0 of rarity. The mean excess is the maximum-likelihood scale of the exponential
+ * 1 - anomaly_score is another factor p0 of rarity. Where nine tenths of the reference are its least score the first comes
+ * before the second: what everything scores is ordinary (judge.c). The mean excess is the maximum-likelihood scale of the exponential
  * distribution that excesses over a high quantile tend to (J. Pickands, "Statistical Inference Using Extreme Order
  * Statistics", Annals of Statistics 3(1), 1975, DOI 10.1214/aos/1176343003, its case c = 0).
  *
@@ -43,12 +44,18 @@ double psa_tail_score(double ln_p, double ln_p_threshold);
 
 /* ln p of a score among the table's. */
 double psa_tail_table_ln_p(const struct psa_tail_table *table, double score);
+/* The inverse: the score that has this ln p, at most 0. */
+double psa_tail_table_at(const struct psa_tail_table *table, double ln_p);
+/* The table's quantile at level 0 .. 1, linearly interpolated between its own levels. */
+double psa_tail_table_quantile(const struct psa_tail_table *table, double level);
 
 /* The exponential tail of the scores in a set with sums, at least one. */
 struct psa_tail psa_tail_of_set(const struct psa_order_set *set);
 
 /* ln p of a score among the set's; tail is psa_tail_of_set of the same set. */
 double psa_tail_set_ln_p(const struct psa_order_set *set, const struct psa_tail *tail, double score);
+/* The inverse: the score that has this ln p, at most 0. */
+double psa_tail_set_at(const struct psa_order_set *set, const struct psa_tail *tail, double ln_p);
 
 /* Levels of the table that psa_tail_table_make fills. */
 #define PSA_TAIL_LEVELS 105

@@ -1,10 +1,13 @@
 /*
- * fuzz_model.c - texts as model files. A model that is read is written again to a text that reads as the same model. A text
- * whose only fault is the id of its content gets the right id, or no damage would ever reach what lies behind that check.
+ * fuzz_model.c - texts as model files. A model that is read is described, scores rows, and is written again to a text that
+ * reads as the same model. A text whose only fault is the id of its content gets the right id, or no damage would ever reach
+ * what lies behind that check.
  */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/detector.h"
 #include "model/model_file.h"
 
 static void check(bool good)
@@ -47,6 +50,40 @@ static void check_writes_back(struct psa_model *model)
     psa_buf_free(&twice);
 }
 
+/* Rows of the ranges it was trained in, one far out and one of missing values; what the scores are is not the question, but
+ * nothing may be read that is not there, and a score without rows to stack is NaN. */
+static void check_scores(const struct psa_model *model)
+{
+    const struct psa_detector_settings settings = { .horizon = 100, .refit = 30, .reference = 400, .guard = 30 };
+    struct psa_detector detector = {
+        .type = model->type, .settings = &settings, .model = model, .n_columns = model->n_features
+    };
+    double *row = calloc(model->n_features, sizeof *row), *contribution = calloc(model->n_features, sizeof *row);
+    struct psa_error error = { 0 };
+    struct psa_buf words = { 0 };
+
+    check(row != NULL && contribution != NULL);
+    detector.contribution = contribution;
+    model->type->describe(model, &words);
+    psa_buf_free(&words);
+    if (model->type->start(&detector, &error) != 0) {
+        check(error.text[0] != '\0');
+    } else {
+        for (int i = 0; i < 20; i++) {
+            double raw;
+
+            for (size_t j = 0; j < model->n_features; j++)
+                row[j] = i == 18 ? NAN : i == 19 ? 1e300 : i % 2 ? model->trained.low[j] : model->trained.high[j];
+            psa_scaler_transform(&model->scaler, row, row);
+            if (model->type->update(&detector, row, i, &raw) != 0) break;
+            if (model->type->judged != NULL) model->type->judged(&detector, i % 7 == 0);
+        }
+        model->type->stop(&detector);
+    }
+    free(row);
+    free(contribution);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
@@ -65,6 +102,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
         status = psa_model_read(&model, text, &error);
     }
     if (status == 0) {
+        check_scores(&model);
         check_writes_back(&model);
         psa_model_free(&model);
     } else {

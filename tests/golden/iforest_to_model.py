@@ -64,12 +64,12 @@ def main():
     start = quantile(scores, 0.9)
     above = [s - start for s in scores if s > start]
     model = {
-        "psa_model": 1,
+        "psa_model": 2,
         "kind": "isolation-forest",
         "id": "",
         "features": ["f%d" % j for j in range(len(columns))],
         "scaler": {"kind": "none", "mean": [sum(c) / len(c) for c in columns]},
-        "contamination": "auto" if contamination == "auto" else float(contamination),
+        "contamination": None if contamination == "auto" else float(contamination),
         "threshold": forest["offset"] if contamination == "auto" else golden["offset_contamination_005"],
         "trained": {"records": len(rows), "from_ns": None, "to_ns": None, "ranges": [[min(c), max(c)] for c in columns]},
         "reference": {
@@ -77,7 +77,7 @@ def main():
             "tail_start": start,
             "tail_scale": sum(above) / len(above),
         },
-        "forest": {"max_samples": forest["max_samples"], "trees": forest["trees"]},
+        "parameters": {"max_samples": forest["max_samples"], "trees": forest["trees"]},
     }
     json.dump(dict(model, id=model_id(model)), sys.stdout, separators=(",", ":"), allow_nan=False)
     sys.stdout.write("\n")

@@ -125,6 +125,29 @@ static void table_agrees_with_the_set(void **state)
     psa_order_set_free(&set);
 }
 
+/* The score that has a given p, from the body of the reference to far out in its tail. */
+static void a_wanted_p_has_its_score(void **state)
+{
+    double sorted[N], level[PSA_TAIL_LEVELS], score[PSA_TAIL_LEVELS];
+    struct psa_tail_table table = { .level = level, .score = score };
+    struct psa_order_set set;
+    struct psa_tail tail;
+
+    (void)state;
+    make_scores(sorted, &set);
+    tail = psa_tail_of_set(&set);
+    psa_tail_table_make(&table, sorted, N);
+    for (double ln_p = -0.01; ln_p > -60.0; ln_p *= 1.07) {
+        assert_near(psa_tail_set_ln_p(&set, &tail, psa_tail_set_at(&set, &tail, ln_p)), ln_p, 1e-11);
+        assert_near(psa_tail_table_ln_p(&table, psa_tail_table_at(&table, ln_p)), ln_p, 1e-11);
+    }
+    assert_near(psa_tail_set_at(&set, &tail, log(0.1)), tail.start, 1e-14);
+    assert_near(psa_tail_set_at(&set, &tail, log(0.1) - 2.0), tail.start + 2.0 * tail.scale, 1e-14);
+    for (size_t i = 0; i < table.n; i++) assert_true(psa_tail_table_quantile(&table, table.level[i]) == table.score[i]);
+    assert_near(psa_tail_table_quantile(&table, 0.505), 0.5 * (score[50] + score[51]), 1e-14);
+    psa_order_set_free(&set);
+}
+
 static void ties_do_not_divide_by_zero(void **state)
 {
     static const double value[] = { 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1 };
@@ -188,6 +211,7 @@ int main(void)
         cmocka_unit_test(tail_is_exponential_and_continuous),
         cmocka_unit_test(scores_mean_what_the_design_says),
         cmocka_unit_test(table_agrees_with_the_set),
+        cmocka_unit_test(a_wanted_p_has_its_score),
         cmocka_unit_test(ties_do_not_divide_by_zero),
         cmocka_unit_test(threshold_below_all_scores_is_clamped),
         cmocka_unit_test(score_never_falls),

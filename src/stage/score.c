@@ -1,227 +1,179 @@
 /*
- * score.c - psa-score: how unusual is this record? With --model an isolation forest answers that psa-train made from good
- * days; with --ecod each stream's own last rows do. Either way the record goes on with fields.anomaly_score,
- * fields.anomaly_label and a member `anomaly` that says by which model, against which threshold and because of which
- * fields. The maths is in model/; here fields become rows and verdicts become JSON.
+ * score.c - psa-score: how unusual is this record? By a model that psa-train made from good days, or by a detector that
+ * learns from each stream. Either way the record goes on with fields.anomaly_score, fields.anomaly_label and a member
+ * `anomaly` that says by which model, against which threshold and because of which fields. The maths is in model/; here
+ * records become rows, score_setup.c makes verdicts of these, score_verdict.c writes them.
  */
 #include "stage/score.h"
 
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "core/chain.h"
 #include "core/error.h"
-#include "core/json.h"
-#include "core/keyed.h"
 #include "core/record.h"
-#include "core/schema.h"
-#include "model/ecod.h"
 #include "model/model_file.h"
+#include "stage/score_group.h"
+#include "stage/score_history.h"
+#include "stage/score_models.h"
 #include "stage/slot.h"
-
-#define THRESHOLD 0.5 /* of anomaly_score, by its definition */
-
-struct score_config {
-    const char *model;
-    bool ecod;
-    int64_t warmup;
-    double contamination;
-    int64_t horizon;
-    int64_t top;
-};
-
-static const struct psa_option score_options[] = {
-    { .name = "model",
-      .type = PSA_OPT_TEXT,
-      .offset = offsetof(struct score_config, model),
-      .metavar = "FILE",
-      .help = "score by the model in FILE, made by psa-train" },
-    { .name = "ecod",
-      .type = PSA_OPT_FLAG,
-      .offset = offsetof(struct score_config, ecod),
-      .help = "score by streaming ECOD: each stream against its own last rows, no model needed" },
-    { .name = "warmup",
-      .type = PSA_OPT_COUNT,
-      .offset = offsetof(struct score_config, warmup),
-      .metavar = "N",
-      .initial = "200",
-      .min = 1,
-      .max = 1e9,
-      .free_of_state = true,
-      .not_with = "model",
-      .help = "with --ecod: rows of a stream that are learned before the first one is scored" },
-    { .name = "contamination",
-      .type = PSA_OPT_REAL,
-      .offset = offsetof(struct score_config, contamination),
-      .metavar = "SHARE",
-      .initial = "0.05",
-      .min = 1e-9,
-      .max = 0.5,
-      .free_of_state = true,
-      .not_with = "model",
-      .help = "with --ecod: share of the rows that the threshold leaves above it; a model has its own" },
-    { .name = "horizon",
-      .type = PSA_OPT_COUNT,
-      .offset = offsetof(struct score_config, horizon),
-      .metavar = "N",
-      .initial = "10000",
-      .min = 0,
-      .max = 4e9,
-      .not_with = "model",
-      .help = "with --ecod: rows of a stream that count, the newest included; 0: all" },
-    { .name = "top",
-      .type = PSA_OPT_COUNT,
-      .offset = offsetof(struct score_config, top),
-      .metavar = "N",
-      .initial = "3",
-      .min = 0,
-      .max = 4096,
-      .free_of_state = true,
-      .help = "fields named in anomaly.top, those that drove the score most; 0: none" },
-    { .type = PSA_OPT_END },
-};
-
-/* What is remembered of a stream, --ecod. */
-struct score_slot {
-    struct psa_slot slot;
-    struct psa_schema schema; /* without the fields that psa-score itself writes */
-    struct psa_ecod ecod;
-    bool ready;
-};
-
-struct score {
-    bool has_model;
-    struct psa_model model; /* its forest is freed once it is compiled */
-    struct psa_iforest_scorer scorer;
-    double ln_p_threshold;
-    bool said_unmatched;
-    /* Scratch, room for `room` columns. */
-    size_t room;
-    struct psa_field **field;
-    double *row, *contribution;
-    float *input;
-    struct psa_buf json;
-};
-
-/* What is to be written about a record. */
-struct verdict {
-    const char *state;
-    bool scored;
-    bool is_anomaly;
-    double score, raw, raw_threshold;
-    const char *model;
-    const struct psa_str *name; /* [n] of the columns */
-    size_t n;
-    const double *row;    /* [n], NaN: missing */
-    double *contribution; /* [n], used up; NULL: no `top` */
-    bool warming;
-    uint64_t seen; /* said while warming */
-};
 
 /* ---- what a stream remembers ------------------------------------------------------------------------------------ */
 
+/* The stream goes before its model: its detector may look at that to the last. */
+static void stop_stream(struct psa_score *score, struct psa_score_slot *slot)
+{
+    psa_score_stream_stop(&slot->stream);
+    if (slot->file != NULL) psa_model_file_leave(score->files, slot->file);
+    slot->file = NULL;
+    slot->started = false;
+}
+
 static void slot_drop(struct psa_slot *base)
 {
-    struct score_slot *slot = (struct score_slot *)base;
+    struct psa_score_slot *slot = (struct psa_score_slot *)base;
 
+    stop_stream(((const struct psa_node *)base->owner)->state, slot);
     psa_schema_free(&slot->schema);
-    if (slot->ready) psa_ecod_free(&slot->ecod);
 }
 
-/* "rows" is [[score, values ...], ...], the oldest first; "first" is how many rows came before them. */
+/* "schema", of a stream that is scored for itself; with --models "model", which is null for a stream without; then what the
+ * stream remembers. */
 static void slot_save(const struct psa_slot *base, struct psa_buf *out)
 {
-    const struct score_slot *slot = (const struct score_slot *)base;
-    const struct psa_ecod *ecod = &slot->ecod;
-    size_t held = psa_ecod_held(ecod);
+    const struct psa_score_slot *slot = (const struct psa_score_slot *)base;
 
-    psa_buf_name(out, "schema");
-    psa_schema_save(&slot->schema, out);
-    psa_buf_member_int(out, "horizon", (int64_t)ecod->horizon);
-    psa_buf_member_int(out, "first", (int64_t)(ecod->seen - held));
-    psa_buf_name(out, "rows");
-    psa_buf_puts(out, "[");
-    for (size_t i = 0; i < held; i++) {
-        psa_buf_comma(out);
-        psa_buf_puts(out, "[");
-        psa_buf_number(out, psa_ecod_past_score(ecod, i));
-        for (size_t j = 0; j < ecod->n_columns; j++) {
-            psa_buf_comma(out);
-            psa_buf_number(out, psa_ecod_value(ecod, i, j));
-        }
-        psa_buf_puts(out, "]");
+    if (((const struct psa_score *)((const struct psa_node *)base->owner)->state)->files != NULL) {
+        psa_buf_name(out, "model");
+        if (slot->started) psa_buf_quote(out, psa_str_of(slot->stream.setup->name));
+        else psa_buf_puts(out, "null");
+        if (!slot->started) return;
     }
-    psa_buf_puts(out, "]");
+    if (slot->stream.setup->model == NULL) {
+        psa_buf_name(out, "schema");
+        psa_schema_save(&slot->schema, out);
+    }
+    psa_score_stream_save(&slot->stream, out);
 }
 
-static bool load_rows(struct psa_ecod *ecod, double *row, struct psa_json *in)
+static int start_stream(struct psa_score_slot *slot, struct psa_score_setup *setup, struct psa_error *error)
 {
-    if (!psa_json_enter_array(in)) return false;
-    while (psa_json_next_item(in)) {
-        size_t n = 0;
+    slot->started = psa_score_stream_start(&slot->stream, setup, slot->schema.name, slot->schema.n, error) == 0;
+    return slot->started ? 0 : -1;
+}
 
-        psa_json_enter_array(in);
-        while (psa_json_next_item(in)) {
-            if (n > ecod->n_columns) return false;
-            row[n++] = psa_json_number(in);
-        }
-        if (in->fault.what != NULL || n != ecod->n_columns + 1 || isnan(row[0])) return false;
-        if (psa_ecod_restore(ecod, row + 1, row[0]) != 0) return psa_json_refuse(in, "memory is out");
-    }
-    return in->fault.what == NULL;
+/* --models: find the slot's model, once a run. -1 with *error set when memory is out. */
+static int ask_model(struct psa_node *node, struct psa_score_slot *slot, struct psa_error *error)
+{
+    if (slot->asked) return 0;
+    slot->asked = true;
+    if (psa_score_models_find(node, slot->slot.key, &slot->file, error) != 0) return -1;
+    if (slot->file == NULL || slot->file->model == NULL) return 0;
+    return start_stream(slot, &slot->file->setup, error);
+}
+
+/* A stream whose model is another now, or which has one only now, starts afresh: all others need not for that. */
+static bool load_model_id(struct psa_score_slot *slot, struct psa_json *in)
+{
+    struct psa_node *node = slot->slot.owner;
+    struct psa_error error = { 0 };
+    struct psa_str id = { NULL, 0 };
+    char shown[128];
+
+    slot->stale = true;
+    if (psa_json_peek(in) == 'n') return psa_json_skip(in).p != NULL;
+    id = psa_json_text(in);
+    if (id.p == NULL || ask_model(node, slot, &error) != 0) return false;
+    slot->stale = !slot->started || !psa_str_eq(id, slot->stream.setup->name);
+    if (slot->stale)
+        psa_say(node, "other_model", "%s: its model is not the one its state was kept under; it starts afresh",
+                psa_key_show(slot->slot.key, shown));
+    return true;
 }
 
 static bool slot_load(struct psa_slot *base, struct psa_str name, struct psa_json *in)
 {
-    struct score_slot *slot = (struct score_slot *)base;
-    int64_t number;
-    double *row;
-    bool ok;
+    struct psa_score_slot *slot = (struct psa_score_slot *)base;
+    struct psa_score *score = ((const struct psa_node *)base->owner)->state;
+    struct psa_error error = { 0 };
 
-    if (psa_str_eq(name, "schema")) return !slot->ready && slot->schema.n == 0 && psa_schema_load(&slot->schema, in);
-    if (psa_str_eq(name, "horizon")) {
-        number = psa_json_int(in);
-        if (in->fault.what != NULL || slot->ready || slot->schema.n == 0 || number < 0) return false;
-        slot->ready = psa_ecod_init(&slot->ecod, slot->schema.n, (size_t)number) == 0;
-        return slot->ready;
-    }
-    if (psa_str_eq(name, "first")) {
-        number = psa_json_int(in);
-        if (in->fault.what != NULL || !slot->ready || slot->ecod.seen > 0 || number < 0) return false;
-        slot->ecod.seen = (uint64_t)number;
-        return true;
-    }
-    if (!psa_str_eq(name, "rows") || !slot->ready || psa_ecod_held(&slot->ecod) > 0) return false;
-    row = calloc(slot->schema.n + 1, sizeof *row);
-    ok = row != NULL && load_rows(&slot->ecod, row, in);
-    free(row);
-    return ok;
+    if (score->files != NULL && psa_str_eq(name, "model")) return load_model_id(slot, in);
+    if (slot->stale) return psa_json_skip(in).p != NULL;
+    if (score->files == NULL && score->setup.model == NULL && psa_str_eq(name, "schema"))
+        return psa_schema_load(&slot->schema, in) && slot->schema.n > 0 &&
+               start_stream(slot, &score->setup, &error) == 0;
+    if (score->setup.model != NULL && !slot->started && start_stream(slot, &score->setup, &error) != 0) return false;
+    return slot->started && psa_score_stream_load(&slot->stream, name, in);
 }
 
-/* Rows left the horizon only if it is full. */
 static bool slot_loaded(struct psa_slot *base)
 {
-    const struct score_slot *slot = (const struct score_slot *)base;
-    const struct score_config *config = ((const struct psa_node *)base->owner)->config;
-    size_t held = slot->ready ? psa_ecod_held(&slot->ecod) : 0;
+    struct psa_score_slot *slot = (struct psa_score_slot *)base;
 
-    return slot->ready && slot->ecod.horizon == (size_t)config->horizon &&
-           (slot->ecod.seen == held || held == slot->ecod.horizon);
+    if (slot->stale) return true;
+    return slot->started && psa_score_stream_loaded(&slot->stream);
 }
 
-static const char *const saved_members[] = { "schema", "horizon", "first", "rows", NULL };
-static const struct psa_slot_type slot_type = { .size = sizeof(struct score_slot),
+static const struct psa_slot_type slot_type = { .size = sizeof(struct psa_score_slot),
                                                 .drop = slot_drop,
                                                 .save = slot_save,
                                                 .load = slot_load,
-                                                .loaded = slot_loaded,
-                                                .needs = saved_members };
+                                                .loaded = slot_loaded };
+
+/* By a model: {"model":ID,"streams":[...]}; else the streams, or groups, alone. */
+static int score_save(struct psa_node *node, struct psa_buf *out, struct psa_error *error)
+{
+    const struct psa_score *score = node->state;
+
+    if (score->groups != NULL) {
+        psa_score_groups_save(score->groups, out);
+        return out->failed ? psa_fail_memory(error, "saving the state") : 0;
+    }
+    if (score->model != NULL) {
+        psa_buf_puts(out, "{");
+        psa_buf_member_text(out, "model", psa_str_of(score->model->id));
+        psa_buf_name(out, "streams");
+    }
+    psa_keyed_save(node->keyed, out);
+    if (score->model != NULL) psa_buf_puts(out, "}");
+    return out->failed ? psa_fail_memory(error, "saving the state") : 0;
+}
+
+static int score_load(struct psa_node *node, struct psa_json *in, struct psa_error *error)
+{
+    const struct psa_score *score = node->state;
+    bool same_model = false, streams = false;
+    struct psa_str name;
+
+    if (score->groups != NULL) return psa_score_groups_load(node, score->groups, in, error);
+    if (score->model == NULL) {
+        (void)psa_keyed_load(node->keyed, in); /* a fault stays in `in`, where the node finds it */
+        return 0;
+    }
+    if (!psa_json_enter_object(in)) return 0;
+    while (psa_json_next_member(in, &name)) {
+        if (psa_str_eq(name, "model") && !same_model) {
+            struct psa_str id = psa_json_text(in);
+
+            same_model = psa_str_eq(id, score->model->id);
+            if (!same_model && in->fault.what == NULL)
+                return psa_fail(
+                    error, PSA_EXIT_PERMANENT,
+                    "the state was kept under model '%.*s', this is '%s'; move the file away to start afresh",
+                    id.n < PSA_MODEL_ID_MAX ? (int)id.n : PSA_MODEL_ID_MAX, id.p, score->model->id);
+        } else if (psa_str_eq(name, "streams") && same_model && !streams) {
+            streams = psa_keyed_load(node->keyed, in);
+        } else {
+            psa_json_refuse(in, "a member that no state of psa-score has at this place");
+        }
+    }
+    if (!streams) psa_json_refuse(in, "a state of psa-score that lacks a member");
+    return 0;
+}
 
 /* ---- opening and closing ------------------------------------------------------------------------------------------ */
 
-/* Scratch for n columns. */
-static int make_room(struct score *score, size_t n, struct psa_error *error)
+int psa_score_make_room(struct psa_score *score, size_t n, struct psa_error *error)
 {
     void *grown;
 
@@ -231,11 +183,6 @@ static int make_room(struct score *score, size_t n, struct psa_error *error)
     score->field = grown;
     if ((grown = realloc(score->row, n * sizeof *score->row)) == NULL) return psa_fail_memory(error, "scoring");
     score->row = grown;
-    if ((grown = realloc(score->contribution, n * sizeof *score->contribution)) == NULL)
-        return psa_fail_memory(error, "scoring");
-    score->contribution = grown;
-    if ((grown = realloc(score->input, n * sizeof *score->input)) == NULL) return psa_fail_memory(error, "scoring");
-    score->input = grown;
     score->room = n;
     return 0;
 }
@@ -252,156 +199,91 @@ static int fetch_model(struct psa_node *node, const char *path, struct psa_buf *
     return status;
 }
 
-static int load_model(struct psa_node *node, struct score *score, const char *path, struct psa_error *error)
+struct psa_model *psa_score_model_open(struct psa_node *node, const char *path, struct psa_error *error)
 {
+    struct psa_model *model = calloc(1, sizeof *model);
     struct psa_error inner = { 0 };
     struct psa_buf text = { 0 };
-    int status = fetch_model(node, path, &text, error);
+    int status = model == NULL ? psa_fail_memory(error, "loading a model") : fetch_model(node, path, &text, error);
 
-    if (status == 0 && psa_model_read(&score->model, psa_buf_str(&text), &inner) != 0)
+    if (status == 0 && psa_model_read(model, psa_buf_str(&text), &inner) != 0)
         status = psa_fail(error, inner.status, "model '%s': %s", path, inner.text);
     psa_buf_free(&text);
-    if (status != 0) return -1;
-    score->has_model = true;
-    if (psa_iforest_compile(&score->scorer, &score->model.forest) != 0)
-        return psa_fail_memory(error, "loading the model");
-    psa_iforest_free(&score->model.forest);
-    score->ln_p_threshold = psa_tail_table_ln_p(&score->model.reference, -score->model.threshold);
-    return make_room(score, score->model.n_features, error);
+    if (status == 0) return model;
+    free(model);
+    return NULL;
+}
+
+/* --models, --groups */
+static int open_many(struct psa_node *node, struct psa_score *score, struct psa_error *error)
+{
+    const struct psa_score_config *config = node->config;
+
+    if (config->groups != NULL) {
+        score->groups = psa_score_groups_open(node, config->groups, error);
+        return score->groups != NULL ? 0 : -1;
+    }
+    score->files = psa_model_files_new();
+    if (score->files == NULL) return psa_fail_memory(error, "starting");
+    return psa_score_models_check(node, config->models, error);
 }
 
 static int score_open(struct psa_node *node, struct psa_error *error)
 {
-    const struct score_config *config = node->config;
-    struct score *score = calloc(1, sizeof *score);
+    const struct psa_score_config *config = node->config;
+    struct psa_score *score = calloc(1, sizeof *score);
 
     node->state = score;
     if (score == NULL) return psa_fail_memory(error, "starting");
-    if ((config->model != NULL) == config->ecod)
-        return psa_fail(error, PSA_EXIT_PERMANENT, "%s",
-                        config->ecod ? "--model and --ecod exclude each other" : "give --model FILE or --ecod");
-    if (config->horizon == 1) return psa_fail(error, PSA_EXIT_PERMANENT, "--horizon 1 leaves no row to compare with");
-    return config->model != NULL ? load_model(node, score, config->model, error) : 0;
+    if (psa_score_config_check(config, error) != 0) return -1;
+    if (config->models != NULL || config->groups != NULL) return open_many(node, score, error);
+    if (config->model != NULL && (score->model = psa_score_model_open(node, config->model, error)) == NULL) return -1;
+    if (psa_score_setup_open(&score->setup, config, score->model, &score->scratch, error) != 0) return -1;
+    if (psa_score_setup_run(node, &score->setup, error) != 0) return -1;
+    if (score->setup.keyed) return 0;
+    return psa_score_stream_start(&score->common, &score->setup, NULL, 0, error);
 }
 
+static int score_begin(struct psa_node *node, bool resumed, struct psa_error *error)
+{
+    const struct psa_score_config *config = node->config;
+
+    return config->history != NULL && !resumed ? psa_score_history(node, config->history, error) : 0;
+}
+
+static size_t score_keys(const struct psa_node *node)
+{
+    const struct psa_score *score = node->state;
+
+    return score != NULL && score->groups != NULL ? score->groups->n : psa_keyed_count(node->keyed);
+}
+
+/* The streams go first: their detectors may look at the model to the last. */
 static void score_close(struct psa_node *node)
 {
-    struct score *score = node->state;
+    struct psa_score *score = node->state;
 
+    psa_keyed_free(node->keyed);
+    node->keyed = NULL;
     if (score == NULL) return;
-    psa_iforest_scorer_free(&score->scorer);
-    if (score->has_model) psa_model_free(&score->model);
+    if (score->groups != NULL) psa_score_groups_close(node, score->groups);
+    psa_model_files_free(score->files);
+    psa_score_stream_stop(&score->common);
+    psa_score_setup_close(&score->setup);
+    psa_score_conditions_free(&score->conditions);
+    if (score->model != NULL) psa_model_free(score->model);
+    free(score->model);
+    psa_scratch_free(&score->scratch);
     free(score->field);
     free(score->row);
-    free(score->contribution);
-    free(score->input);
     psa_buf_free(&score->json);
     free(score);
     node->state = NULL;
 }
 
-/* ---- writing the verdict ---------------------------------------------------------------------------------------------- */
-
-/* [[name, share], ...]: the largest positive contributions, as shares of all positive ones. They are used up. */
-static void write_top(const struct verdict *verdict, int64_t top, struct psa_buf *json)
-{
-    double total = 0.0;
-
-    for (size_t j = 0; j < verdict->n; j++) total += verdict->contribution[j] > 0.0 ? verdict->contribution[j] : 0.0;
-    psa_buf_name(json, "top");
-    psa_buf_puts(json, "[");
-    for (int64_t i = 0; i < top && i < (int64_t)verdict->n; i++) {
-        size_t best = 0;
-
-        for (size_t j = 1; j < verdict->n; j++)
-            best = verdict->contribution[j] > verdict->contribution[best] ? j : best;
-        if (!(verdict->contribution[best] > 0.0)) break;
-        psa_buf_comma(json);
-        psa_buf_puts(json, "[");
-        psa_buf_quote(json, verdict->name[best]);
-        psa_buf_puts(json, ",");
-        psa_buf_number(json, verdict->contribution[best] / total);
-        psa_buf_puts(json, "]");
-        verdict->contribution[best] = 0.0;
-    }
-    psa_buf_puts(json, "]");
-}
-
-static void write_missing(const struct verdict *verdict, struct psa_buf *json)
-{
-    bool any = false;
-
-    for (size_t j = 0; j < verdict->n; j++) {
-        if (!isnan(verdict->row[j])) continue;
-        if (!any) {
-            psa_buf_name(json, "missing");
-            psa_buf_puts(json, "[");
-        }
-        any = true;
-        psa_buf_comma(json);
-        psa_buf_quote(json, verdict->name[j]);
-    }
-    if (any) psa_buf_puts(json, "]");
-}
-
-static void write_anomaly(const struct verdict *verdict, int64_t top, struct psa_buf *json)
-{
-    json->n = 0;
-    psa_buf_puts(json, "{");
-    psa_buf_member_bool(json, "is_anomaly", verdict->is_anomaly);
-    psa_buf_member_number(json, "threshold", THRESHOLD);
-    if (verdict->scored) {
-        psa_buf_member_number(json, "raw", verdict->raw);
-        psa_buf_member_number(json, "raw_threshold", verdict->raw_threshold);
-    }
-    psa_buf_member_text(json, "model", psa_str_of(verdict->model));
-    psa_buf_member_text(json, "state", psa_str_of(verdict->state));
-    if (verdict->scored && top > 0) write_top(verdict, top, json);
-    write_missing(verdict, json);
-    if (verdict->warming) psa_buf_member_int(json, "observations_seen", (int64_t)verdict->seen);
-    psa_buf_puts(json, "}");
-}
-
-static bool set_number(struct psa_record *record, const char *name, double value)
-{
-    struct psa_field *field = psa_record_put_field(record, psa_str_of(name));
-
-    if (field != NULL) psa_field_set(field, value);
-    return field != NULL;
-}
-
-/* A score from an earlier psa-score must not stand beside a verdict that has none. */
-static void blank_number(struct psa_record *record, const char *name)
-{
-    struct psa_field *field = psa_record_field(record, psa_str_of(name), PSA_NO_INDEX);
-
-    if (field != NULL) psa_field_set(field, NAN);
-}
-
-/* Put the verdict into the record and let it go on. */
-static int pass_on(struct psa_node *node, struct psa_record *record, const struct verdict *verdict,
-                   struct psa_error *error)
-{
-    const struct score_config *config = node->config;
-    struct score *score = node->state;
-
-    write_anomaly(verdict, config->top, &score->json);
-    if (score->json.failed || psa_record_set(record, "anomaly", psa_buf_str(&score->json)) != 0)
-        return psa_fail_memory(error, "scoring");
-    if (!verdict->scored) {
-        blank_number(record, "anomaly_score");
-        blank_number(record, "anomaly_label");
-    } else if (!set_number(record, "anomaly_score", verdict->score) ||
-               !set_number(record, "anomaly_label", verdict->is_anomaly ? -1.0 : 1.0)) {
-        return psa_fail_memory(error, "scoring");
-    }
-    return psa_pass(node, record, error);
-}
-
 /* ---- from fields to a row --------------------------------------------------------------------------------------------- */
 
-/* The fields that psa-score writes are never scored. */
-static bool is_own(struct psa_str name)
+bool psa_score_is_own(struct psa_str name)
 {
     return psa_str_eq(name, "anomaly_score") || psa_str_eq(name, "anomaly_label");
 }
@@ -433,178 +315,218 @@ static bool is_usable(const struct psa_record *record, const struct psa_field **
 
         if (field->shadowed) continue;
         if (field->kind == PSA_ARRAY && *array == NULL) *array = field;
-        usable = usable || ((PSA_READINGS >> field->kind & 1) && !is_own(field->name));
+        usable = usable || ((PSA_READINGS >> field->kind & 1) && !psa_score_is_own(field->name));
     }
     return usable;
 }
 
-/* score->field[0 .. n) to score->row, NaN where there is no value. Returns how many values there are. *wrong becomes the
- * index of the first field that is no number, n if there is none. */
-static size_t read_row(struct score *score, size_t n, size_t *wrong)
+/* score->field[0 .. n) to score->row, NaN where there is no value. *wrong becomes the index of the first field that is no
+ * number, n if there is none. */
+static void read_row(struct psa_score *score, size_t n, size_t *wrong)
 {
-    size_t values = 0;
-
     *wrong = n;
     for (size_t j = 0; j < n; j++) {
         const struct psa_field *field = score->field[j];
 
         score->row[j] = field != NULL && field->kind == PSA_NUMBER ? field->number : NAN;
-        values += isnan(score->row[j]) ? 0 : 1;
         if (field != NULL && !(PSA_READINGS >> field->kind & 1) && *wrong == n) *wrong = j;
     }
-    return values;
 }
 
-/* ---- by a model ------------------------------------------------------------------------------------------------------- */
+/* A wish for so many false alarms in a time needs to know how often rows come. */
+static void note_timeless(struct psa_node *node)
+{
+    psa_note(node, "no_time");
+    psa_say(node, "no_time", "a record without time; --false-alarms learns from times how often rows come");
+}
+
+/* The row in score->row, scored by its stream, whose verdict goes out with the record. */
+static int push_row(struct psa_node *node, struct psa_record *record, struct psa_score_stream *stream,
+                    struct psa_error *error)
+{
+    struct psa_score *score = node->state;
+    struct psa_score_verdict verdict;
+
+    if (stream->setup->rule.false_alarms_hz > 0.0 && !record->has_time) note_timeless(node);
+    if (!psa_score_stream_waits(node, stream, record, score->row, &verdict) &&
+        psa_score_stream_row(stream, score->row, record->has_time, record->timestamp_ns, &verdict, error) != 0)
+        return -1;
+    if (psa_score_write(node, record, &verdict, error) != 0) return -1;
+    return psa_pass(node, record, error);
+}
+
+/* ---- by a model --------------------------------------------------------------------------------------------------- */
 
 /* Find the model's features; returns the index of the first that the record lacks, n_features if it has all. */
-static size_t map_features(struct score *score, const struct psa_record *record)
+static size_t map_features(struct psa_score *score, const struct psa_model *model, const struct psa_record *record)
 {
     size_t hint = 0;
 
-    for (size_t j = 0; j < score->model.n_features; j++) {
-        score->field[j] = psa_record_field(record, score->model.feature[j], hint);
+    for (size_t j = 0; j < model->n_features; j++) {
+        score->field[j] = psa_record_field(record, model->feature[j], hint);
         if (score->field[j] == NULL) return j;
         hint = (size_t)(score->field[j] - record->field) + 1;
     }
-    return score->model.n_features;
+    return model->n_features;
 }
 
-static int push_model(struct psa_node *node, struct psa_record *record, struct psa_error *error)
+int psa_score_pass_unmatched(struct psa_node *node, struct psa_record *record, struct psa_str feature,
+                             struct psa_error *error)
 {
-    const struct score_config *config = node->config;
-    struct score *score = node->state;
-    struct verdict verdict = { .state = "scoring", .model = score->model.id };
-    size_t n = score->model.n_features, lacking = map_features(score, record), wrong;
+    struct psa_score *score = node->state;
 
-    if (lacking < n) {
-        struct psa_str name = score->model.feature[lacking];
-
-        psa_note(node, "unscored");
-        if (!score->said_unmatched)
-            psa_say(node, "unmatched",
-                    "fields.%.*s is missing, a feature of the model; this record and others that it does not match "
-                    "pass unscored",
-                    (int)name.n, name.p);
-        score->said_unmatched = true;
-        return psa_pass(node, record, error);
-    }
-    verdict.name = score->model.feature;
-    verdict.n = n;
-    verdict.row = score->row;
-    verdict.scored = read_row(score, n, &wrong) > 0;
-    if (wrong < n) return reject_type(node, record, score->field[wrong], error);
-    if (verdict.scored) {
-        verdict.contribution = score->contribution;
-        psa_scaler_transform(&score->model.scaler, score->row, score->contribution);
-        for (size_t j = 0; j < n; j++) score->input[j] = (float)score->contribution[j];
-        verdict.raw = psa_iforest_score(&score->scorer, score->input, config->top > 0 ? score->contribution : NULL);
-        verdict.raw_threshold = score->model.threshold;
-        verdict.is_anomaly = verdict.raw < verdict.raw_threshold;
-        verdict.score =
-            psa_tail_score(psa_tail_table_ln_p(&score->model.reference, -verdict.raw), score->ln_p_threshold);
-    } else {
-        verdict.state = "missing";
-    }
-    return pass_on(node, record, &verdict, error);
+    psa_note(node, "unscored");
+    if (!score->said_unmatched)
+        psa_say(node, "unmatched",
+                "fields.%.*s is missing, a feature of the model; this record and others that it does not match "
+                "pass unscored",
+                (int)feature.n, feature.p);
+    score->said_unmatched = true;
+    return psa_pass(node, record, error);
 }
 
-/* ---- by the stream itself --------------------------------------------------------------------------------------------- */
+/* The stream of the record's key, where the setup needs one. *slot == NULL: the record is dealt with already. */
+static int find_model_stream(struct psa_node *node, struct psa_record *record, struct psa_score_slot **slot,
+                             struct psa_error *error)
+{
+    struct psa_score *score = node->state;
+    struct psa_slot *base;
+    bool fresh = false;
+    int status = psa_slot_find(node, record, 0, &base, &fresh, error);
+
+    *slot = (struct psa_score_slot *)base;
+    if (status != 0 || base == NULL) return status;
+    return fresh ? start_stream(*slot, &score->setup, error) : 0;
+}
+
+/* By the setup's model, which the slot that is found works by. */
+static int push_model(struct psa_node *node, struct psa_record *record, const struct psa_score_setup *setup,
+                      struct psa_error *error)
+{
+    struct psa_score *score = node->state;
+    const struct psa_model *model = setup->model;
+    size_t n = model->n_features, lacking, wrong;
+    struct psa_score_slot *slot;
+
+    if (psa_score_make_room(score, n, error) != 0) return -1;
+    lacking = map_features(score, model, record);
+    if (lacking < n) return psa_score_pass_unmatched(node, record, model->feature[lacking], error);
+    read_row(score, n, &wrong);
+    if (wrong < n) return reject_type(node, record, score->field[wrong], error);
+    if (score->files == NULL && !setup->keyed) return push_row(node, record, &score->common, error);
+    if (find_model_stream(node, record, &slot, error) != 0) return -1;
+    if (slot == NULL) return 0;
+    psa_slot_advance(&slot->slot, record);
+    return push_row(node, record, &slot->stream, error);
+}
+
+/* --models: a record without a model, or with one that is broken, passes. */
+static int push_by_key(struct psa_node *node, struct psa_record *record, struct psa_error *error)
+{
+    struct psa_str key = psa_node_key(node, record);
+    struct psa_score_slot *slot;
+
+    if (key.p == NULL)
+        return psa_reject(node, record, "no_key", error, "there is no %s to tell the stream by; rejected",
+                          node->options.key);
+    slot = (struct psa_score_slot *)psa_slot_of(node, key);
+    if (slot == NULL) return psa_fail_memory(error, "opening a key");
+    if (ask_model(node, slot, error) != 0) return -1;
+    if (slot->started) {
+        struct psa_score *score = node->state;
+        int status;
+
+        score->said_unmatched = slot->file->said_unmatched; /* once a model */
+        status = push_model(node, record, slot->stream.setup, error);
+        slot->file->said_unmatched = score->said_unmatched;
+        return status;
+    }
+    psa_note(node, slot->file != NULL ? "broken_model" : "unmodelled");
+    return psa_pass(node, record, error);
+}
+
+/* ---- by the stream itself ----------------------------------------------------------------------------------------- */
 
 /* A new stream: its columns are the fields of its first record, without those psa-score writes. */
-static int start_stream(struct psa_node *node, struct score_slot *slot, const struct psa_record *record,
-                        struct psa_error *error)
+static int learn_columns(struct psa_score_slot *slot, const struct psa_record *record, struct psa_error *error)
 {
-    const struct score_config *config = node->config;
     size_t kept = 0;
 
     if (!psa_schema_learn(&slot->schema, record, PSA_READINGS, NULL))
         return psa_fail_memory(error, "learning the fields of a stream");
     for (size_t i = 0; i < slot->schema.n; i++) {
-        if (!is_own(slot->schema.name[i])) slot->schema.name[kept++] = slot->schema.name[i];
+        if (!psa_score_is_own(slot->schema.name[i])) slot->schema.name[kept++] = slot->schema.name[i];
     }
     slot->schema.n = kept;
-    if (psa_ecod_init(&slot->ecod, kept, (size_t)config->horizon) != 0)
-        return psa_fail_memory(error, "starting a stream");
-    slot->ready = true;
     return 0;
 }
 
 /* The stream of a record, its fields mapped to score->field; *found: how many of its columns the record has. *slot ==
  * NULL: the record is dealt with already, as psa_slot_find says. */
-static int find_stream(struct psa_node *node, struct psa_record *record, struct score_slot **slot, size_t *found,
+static int find_stream(struct psa_node *node, struct psa_record *record, struct psa_score_slot **slot, size_t *found,
                        struct psa_error *error)
 {
-    struct score *score = node->state;
+    struct psa_score *score = node->state;
     const struct psa_field *extra;
     struct psa_slot *base;
     bool fresh = false;
     int status = psa_slot_find(node, record, 0, &base, &fresh, error);
 
-    *slot = (struct score_slot *)base;
+    *slot = (struct psa_score_slot *)base;
     if (status != 0 || base == NULL) return status;
-    if (fresh && start_stream(node, *slot, record, error) != 0) return -1;
-    if (make_room(score, (*slot)->schema.n, error) != 0) return -1;
+    if (fresh && (learn_columns(*slot, record, error) != 0 || start_stream(*slot, &score->setup, error) != 0))
+        return -1;
+    if (psa_score_make_room(score, (*slot)->schema.n, error) != 0) return -1;
     *found = psa_schema_map(&(*slot)->schema, record, score->field, &extra);
-    if (extra != NULL && !is_own(extra->name)) psa_slot_extra(node, &(*slot)->schema, base, extra, "is not scored");
+    if (extra != NULL && !psa_score_is_own(extra->name))
+        psa_slot_extra(node, &(*slot)->schema, base, extra, "is not scored");
     return 0;
 }
 
-static int push_ecod(struct psa_node *node, struct psa_record *record, struct psa_error *error)
+static int push_stream(struct psa_node *node, struct psa_record *record, struct psa_error *error)
 {
-    const struct score_config *config = node->config;
-    struct score *score = node->state;
-    struct verdict verdict = { .state = "missing", .model = "ecod" };
-    struct psa_ecod_verdict judged;
-    struct score_slot *slot;
-    size_t found, wrong, values;
+    struct psa_score *score = node->state;
+    struct psa_score_slot *slot;
+    size_t found, wrong;
 
     if (find_stream(node, record, &slot, &found, error) != 0) return -1;
     if (slot == NULL) return 0;
-    values = read_row(score, slot->schema.n, &wrong);
+    read_row(score, slot->schema.n, &wrong);
     if (wrong < slot->schema.n) return reject_type(node, record, score->field[wrong], error);
     if (found == 0)
         return psa_reject(node, record, "no_fields", error, "no field of its stream's first record; skipped");
     psa_slot_advance(&slot->slot, record);
-    verdict.name = slot->schema.name;
-    verdict.n = slot->schema.n;
-    verdict.row = score->row;
-    if (values > 0) {
-        if (psa_ecod_update(&slot->ecod, score->row, config->contamination, &judged) != 0)
-            return psa_fail_memory(error, "scoring");
-        verdict.seen = slot->ecod.seen;
-        verdict.warming = verdict.seen <= (uint64_t)config->warmup;
-        verdict.scored = !verdict.warming;
-        verdict.state = verdict.warming ? "warming" : "scoring";
-        verdict.is_anomaly = verdict.scored && judged.is_anomaly;
-        verdict.raw = judged.raw;
-        verdict.raw_threshold = judged.threshold;
-        verdict.score = judged.score;
-        verdict.contribution = slot->ecod.contribution;
-    }
-    return pass_on(node, record, &verdict, error);
+    return push_row(node, record, &slot->stream, error);
 }
 
 static int score_push(struct psa_node *node, struct psa_record *record, struct psa_error *error)
 {
-    struct score *score = node->state;
+    struct psa_score *score = node->state;
+    const struct psa_model *model = score->setup.model;
     const struct psa_field *array;
-    bool known = score->has_model ? psa_record_field(record, score->model.feature[0], 0) != NULL
-                                  : psa_keyed_peek(node->keyed, psa_node_key(node, record)) != NULL;
+    bool known;
 
+    if (score->groups != NULL) return psa_score_groups_push(node, record, error);
+    if (score->files != NULL) return push_by_key(node, record, error);
+    known = model != NULL ? psa_record_field(record, model->feature[0], 0) != NULL
+                          : psa_keyed_peek(node->keyed, psa_node_key(node, record)) != NULL;
     if (!is_usable(record, &array) && array != NULL) return reject_array(node, record, array->name, error);
     if (!known && !is_usable(record, &array))
         return psa_reject(node, record, "no_fields", error, "no number field to score; skipped");
-    return score->has_model ? push_model(node, record, error) : push_ecod(node, record, error);
+    return model != NULL ? push_model(node, record, &score->setup, error) : push_stream(node, record, error);
 }
 
 const struct psa_stage psa_score_stage = {
     .name = "psa-score",
     .summary = "score how unusual each record is",
-    .options = score_options,
-    .config_size = sizeof(struct score_config),
+    .options = psa_score_options,
+    .config_size = sizeof(struct psa_score_config),
     .slot = &slot_type,
     .open = score_open,
+    .begin = score_begin,
     .push = score_push,
     .close = score_close,
+    .save = score_save,
+    .load = score_load,
+    .keys = score_keys,
 };

@@ -78,6 +78,25 @@ def score():
     return ["psa-score", "--model", model]
 
 
+def groups():
+    """Two groups on readings: one across sensors, one of an IMU alone that scores while it shakes."""
+    with open(path("groups"), "w") as f:
+        f.write("press --ecod --warmup 10 --horizon 50 --hold 2s accel_gyro/press-01:accel_x,accel_z pressure/press-01:pressure_Pa\n"
+                "shaken --cusum --warmup 9 --running '.fields[\"accel_gyro/press-02:accel_x\"] > 0' --settle 10ms accel_gyro/press-02:accel_x,gyro_z\n")
+    return ["psa-score", "--groups", path("groups")]
+
+
+def models():
+    """One model of all IMUs, and one of the pressures that remembers rows; the DHT11s have none."""
+    os.makedirs(path("models"), exist_ok=True)
+    for kind, options in (("accel_gyro", ["isolation-forest", "--trees", "10"]), ("pressure", ["dynamic-pca", "--lags", "2"])):
+        model = path("models/%s.json" % kind)
+        if not os.path.exists(model):
+            good = psa("psa-sim", "--no-faults", "--duration", "60s" if kind == "pressure" else "3s").splitlines(True)
+            psa("psa-train", *options, "-o", model, data=b"".join(l for l in good if kind.encode() in l))
+    return ["psa-score", "--models", path("models"), "--rest", "2"]
+
+
 # Each stage by itself: what comes before it, and the stage.
 def stages():
     return {
@@ -94,6 +113,13 @@ def stages():
         "features-rolling": ([], ["psa-features", "--rolling", "mean,std@3,20", "--keep"]),
         "features-rolling-time": ([], ["psa-features", "--rolling", "mean,slope,min,median,q95,ewma,zscore@300ms,7", "--rolling", "max,rms@1s", "--max-samples", "25"]),
         "score-ecod": ([WINDOW, FEATURES], ECOD), "score-horizon": ([], ["psa-score", "--ecod", "--warmup", "10", "--horizon", "50"]),
+        "score-layers": ([], ["psa-score", "--ecod", "--warmup", "10", "--horizon", "50", "--off", "2", "--rest", "5", "--false-alarms", "2/1s"]),
+        "score-dynamic-pca": ([], ["psa-score", "--dynamic-pca", "--lags", "2,3", "--warmup", "60", "--refit", "10", "--reference", "50", "--guard", "5"]),
+        "score-chart": ([], ["psa-score", "--cusum", "--warmup", "30", "--top", "9"]),
+        "score-trees": ([], ["psa-score", "--half-space-trees", "--warmup", "30", "--samples", "40", "--trees", "5"]),
+        "score-conformal": ([], ["psa-score", "--conformal", "--warmup", "30", "--horizon", "80", "--shingle", "6", "--season", "2s"]),
+        "score-groups": ([], groups()), "score-models": ([], models()),
+        "score-running": ([], ["psa-score", "--ecod", "--warmup", "10", "--horizon", "50", "--running", ".fields | .accel_x > 0 or .temperature_C > 22", "--settle", "20ms"]),
         "score-model": ([WINDOW, FEATURES], score()), "alert": ([WINDOW, FEATURES, ECOD], ALERT),
         "alert-silence": ([], SILENCE),
     }
@@ -263,7 +289,7 @@ def refused():
         good = open(state, "rb").read()
         other = {"psa-filter": ["--max-gap", "9s"], "psa-window": ["--max-samples", "9999"], "psa-features": ["--max-samples", "9"] if "--length" in stage else ["--rolling", "mean@9"],
                  "psa-score": ["--horizon", "77"], "psa-alert": ["--clear", "9"]}[stage[0]]
-        if name == "score-model":
+        if name in ("score-model", "score-models", "score-groups"):
             other = None
         if other:
             check(psa(*argv, *other, data=data, status=2) == b"", name)

@@ -47,7 +47,13 @@ steady() {
     steady "$T/features" "$BIN/psa-score" --model "$T/model"
     steady "$T/features" "$BIN/psa-score" --ecod --warmup 10 --horizon 20
     mv "$T/out" "$T/scored"
+    echo 'press --ecod --warmup 10 --horizon 20 accel_gyro/press-01:accel_x,accel_y pressure/press-01:pressure_Pa' >"$T/groups"
+    steady "$T/readings" "$BIN/psa-score" --groups "$T/groups"
+    mkdir "$T/models" && cp "$T/model" "$T/models/accel_gyro.json"
+    steady "$T/features" "$BIN/psa-score" --models "$T/models"
     steady "$T/scored" "$BIN/psa-alert"
+    mkdir "$T/evidence" && echo 'daily 00:00-24:00 none/*' >"$T/plan" # no event, whose evidence would be allocated
+    steady "$T/scored" "$BIN/psa-alert" --raise 64/64 --evidence "$T/evidence" --evidence-before 5 --maintenance "$T/plan"
     # Three sensors that are silent for 250 ms of 600: too seldom for a pace of theirs.
     awk '/"press-01"/ || (match($0, /"timestamp_ns":[0-9]+/) && substr($0, RSTART + 15, RLENGTH - 15) / 1e6 % 600 < 350)' "$T/readings" >"$T/gaps"
     steady "$T/gaps" "$BIN/psa-alert" --silent 100ms --cooldown 100ms --expect dht11/none
@@ -76,4 +82,14 @@ steady() {
     short=$(allocations "$T/some" "$BIN/psa-spool" append -d "$T/q1" --sync none --topic 'a/{sensor_id}')
     long=$(allocations "$T/readings" "$BIN/psa-spool" append -d "$T/q2" --sync none --topic 'a/{sensor_id}')
     [ -n "$short" ] && [ "$short" = "$long" ]
+}
+
+@test "steady state allocates nothing in psa-score's detectors and layers" {
+    "$BIN/psa-sim" --scene imu --duration 12s >"$T/readings"
+    steady "$T/readings" "$BIN/psa-score" --ecod --warmup 10 --horizon 60 --rest 20 --off 3 --false-alarms 1/1m
+    head -n 640 "$T/readings" >"$T/short"
+    steady "$T/short" "$BIN/psa-score" --dynamic-pca --lags 2,3 --warmup 100 --refit 20 --reference 80 --guard 5 --horizon 60
+    steady "$T/short" "$BIN/psa-score" --cusum --warmup 50 --horizon 60
+    steady "$T/short" "$BIN/psa-score" --half-space-trees --warmup 50 --samples 50 --trees 5 --horizon 60
+    steady "$T/short" "$BIN/psa-score" --conformal --warmup 50 --shingle 10 --horizon 60
 }

@@ -225,7 +225,8 @@ stream() {
     "$BIN/psa-score" --ecod --horizon 50 --state "$T/state" "$T/in" >/dev/null
     run "$BIN/psa-score" --ecod --horizon 60 --state "$T/state" "$T/in"
     [ "$status" -eq 2 ]
-    for change in 's/"first":[0-9]*/"first":-1/' 's/"horizon":50/"horizon":40/' 's/\],\[/],[7,/' 's/"rows":\[\[/"rows":[["x",/'; do
+    for change in 's/"first":[0-9]*/"first":-1/' 's/"judge":{"rows":/"judge":{"row":/' 's/"scores":\[/"scores":[null,/' 's/,"judge":.*/}]}/' \
+        's/"detector":/"detectors":/' 's/\],\[/],[7,/' 's/"rows":\[\[/"rows":[["x",/' 's/"rows":\[\[[^]]*\],/"rows":[/'; do
         sed "$change" "$T/state" >"$T/bad"
         run cmp -s "$T/state" "$T/bad"
         [ "$status" -eq 1 ]
@@ -239,7 +240,7 @@ stream() {
     stream 3 >"$T/in"
     run "$BIN/psa-score" "$T/in"
     [ "$status" -eq 2 ]
-    [[ $output == *"give --model FILE or --ecod"* ]]
+    [[ $output == *"say how to score: --model FILE"* ]]
     run "$BIN/psa-score" --ecod --model "$MODEL" "$T/in"
     [ "$status" -eq 2 ]
     run "$BIN/psa-score" --model "$T/none" "$T/in"
@@ -253,6 +254,10 @@ stream() {
     run "$BIN/psa-score" --model "$T/model" "$T/in"
     [ "$status" -eq 2 ]
     [[ $output == *"not a model: byte"* ]]
+    sed 's/"psa_model":2/"psa_model":1/' "$MODEL" >"$T/model"
+    run "$BIN/psa-score" --model "$T/model" "$T/in"
+    [ "$status" -eq 2 ]
+    [[ $output == *"model '$T/model': "*"version 1"*"version 2"* ]]
     for option in "--horizon 1" "--warmup 0" "--contamination 0" "--contamination 0.6" "--top -1"; do
         # shellcheck disable=SC2086
         run "$BIN/psa-score" --ecod $option "$T/in"

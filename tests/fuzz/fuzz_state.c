@@ -44,6 +44,23 @@ static const struct configuration {
     { &psa_filter_stage,
       { "psa-filter", "--decimate", "2,fir", "--resample", "70,linear", "--resample", "50,previous" } },
     { &psa_alert_stage, { "psa-alert", "--silent", "50ms", "--cooldown", "100ms", "--expect", "c,t/d" } },
+    { &psa_alert_stage,
+      { "psa-alert", "--raise", "2/3", "--cooldown", "50ms", "--evidence", "e", "--evidence-before", "3",
+        "--evidence-after", "2", "--evidence-max", "2" } },
+    { &psa_score_stage,
+      { "psa-score", "--dynamic-pca", "--lags", "2", "--warmup", "12", "--refit", "3", "--reference", "12", "--guard",
+        "2", "--rest", "3" } },
+    { &psa_score_stage, { "psa-score", "--ewma", "--warmup", "4", "--false-alarms", "3/1s", "--off", "0.5" } },
+    { &psa_score_stage, { "psa-score", "--cusum", "--warmup", "4", "--off", "1" } },
+    { &psa_score_stage,
+      { "psa-score", "--half-space-trees", "--trees", "2", "--depth", "3", "--samples", "4", "--warmup", "4" } },
+    { &psa_score_stage,
+      { "psa-score", "--conformal", "--warmup", "4", "--horizon", "12", "--shingle", "3", "--smooth", "2", "--nearest",
+        "2", "--season", "100ms" } },
+    { &psa_score_stage,
+      { "psa-score", "--ecod", "--warmup", "4", "--horizon", "6", "--freeze", "--rest", "3", "--false-alarms",
+        "3/1s" } },
+    { &psa_score_stage, { "psa-score", "--groups", "groups" } },
 };
 enum { CONFIGURATIONS = sizeof configurations / sizeof *configurations };
 
@@ -58,9 +75,19 @@ static int swallow(void *ctx, const struct psa_item *item, struct psa_error *err
     return 0;
 }
 
+/* The only file there is: that of --groups. seeds.sh has the same. */
+static int read_groups(void *ctx, const char *path, struct psa_buf *text, struct psa_error *error)
+{
+    (void)ctx;
+    (void)error;
+    if (strcmp(path, "groups") != 0) return 1;
+    psa_buf_puts(text, "g --ecod --warmup 4 --horizon 6 --hold 1s a:x,y b:x\nh --cusum --warmup 4 b:x a:y\n");
+    return text->failed ? -1 : 0;
+}
+
 static bool open_node(struct psa_node *node, const struct configuration *configuration)
 {
-    static const struct psa_world world;
+    static const struct psa_world world = { .file_read = read_groups };
     char *argv[WORDS_MAX + 1] = { NULL };
     struct psa_error error = { 0 };
     int argc = 0, operand;

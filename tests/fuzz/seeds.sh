@@ -31,9 +31,20 @@ for number in 0 -0 1.10 -1.5e3 1e999 2.4703282292062328e-324 9007199254740993 1.
     printf '%s' "$number" | seed fuzz_number "$((i += 1))"
 done
 
-# ---- model: the golden one (large), and a forest of one tree as small as can be; the target mends the id ----
-printf '%s' '{"psa_model":1,"kind":"isolation-forest","id":"iforest-0000000000000000","features":["a","b"],"scaler":{"kind":"standard","mean":[0,1],"scale":[1,2]},"contamination":0.05,"threshold":-0.5,"forest":{"max_samples":4,"trees":[{"children_left":[1,-1,-1],"children_right":[2,-1,-1],"feature":[0,-2,-2],"threshold":[0.5,-2,-2],"n_node_samples":[4,3,1]}]},"reference":{"quantiles":[[0,0.3],[0.5,0.4],[1,0.6]],"tail_start":0.5,"tail_scale":0.05},"trained":{"records":4,"from_ns":1,"to_ns":null,"ranges":[[-1,1],[0,2]]},"seed":1}' |
+# ---- model: a small one of every kind, its reference thinned out; the target mends the id ----
+printf '%s' '{"psa_model":2,"kind":"isolation-forest","id":"iforest-0000000000000000","features":["a","b"],"scaler":{"kind":"standard","mean":[0,1],"scale":[1,2]},"contamination":0.05,"threshold":-0.5,"trained":{"records":4,"from_ns":1,"to_ns":2,"ranges":[[-1,1],[0,2]]},"seed":1,"reference":{"quantiles":[[0,0.3],[0.5,0.4],[1,0.6]],"tail_start":0.5,"tail_scale":0.05},"parameters":{"max_samples":4,"trees":[{"children_left":[1,-1,-1],"children_right":[2,-1,-1],"feature":[0,-2,-2],"threshold":[0.5,-2,-2],"n_node_samples":[4,3,1]}]}}' |
     seed fuzz_model small
+for kind in ecod pca mahalanobis 'dynamic-pca --lags 2,3'; do
+    { [ -x "$bin/psa-train" ] && command -v jq >/dev/null; } || break
+    mkdir -p "$corpus"
+    for i in 1 2 3 4 5 6 7 8 9 10 11 12; do
+        echo "{\"fields\":{\"a\":$((i * i % 7)),\"b\":$((i * 5 % 11)).5},\"timestamp_ns\":$i}"
+    done >"$corpus/rows"
+    # shellcheck disable=SC2086
+    "$bin/psa-train" $kind "$corpus/rows" >"$corpus/model" 2>/dev/null &&
+        jq -c '.reference.quantiles |= [.[0], .[50], .[104]]' "$corpus/model" | seed fuzz_model "${kind%% *}"
+    rm -f "$corpus/rows" "$corpus/model"
+done
 
 # ---- state: the choice of a configuration, then the state that the program itself saves. The list is fuzz_state.c's. ----
 readings() {
@@ -68,6 +79,20 @@ save_state ':' psa-filter --hampel 5 --kalman velocity,1,1 --resample 40 --rate 
 save_state ';' psa-filter --detrend linear,5 --kalman level,1,1 --resample 30,mean --decimate 2 --median 3
 save_state '<' psa-filter --decimate 2,fir --resample 70,linear --resample 50,previous
 save_state '=' psa-alert --silent 50ms --cooldown 100ms --expect c,t/d
+# With --when, which makes events of these readings; the target's own has none, for compiling jq takes its time.
+mkdir -p "$corpus/evidence"
+save_state '>' psa-alert --raise 2/3 --cooldown 50ms --when '.fields.x > 0.3' --evidence "$corpus/evidence" --evidence-before 3 --evidence-after 2 --evidence-max 2
+rm -rf "$corpus/evidence"
+save_state '?' psa-score --dynamic-pca --lags 2 --warmup 12 --refit 3 --reference 12 --guard 2 --rest 3
+save_state '@' psa-score --ewma --warmup 4 --false-alarms 3/1s --off 0.5
+save_state A psa-score --cusum --warmup 4 --off 1
+save_state B psa-score --half-space-trees --trees 2 --depth 3 --samples 4 --warmup 4
+save_state C psa-score --conformal --warmup 4 --horizon 12 --shingle 3 --smooth 2 --nearest 2 --season 100ms
+save_state D psa-score --ecod --warmup 4 --horizon 6 --freeze --rest 3 --false-alarms 3/1s
+mkdir -p "$corpus"
+printf 'g --ecod --warmup 4 --horizon 6 --hold 1s a:x,y b:x\nh --cusum --warmup 4 b:x a:y\n' >"$corpus/groups"
+save_state E psa-score --groups "$corpus/groups"
+rm -f "$corpus/groups"
 
 # ---- spool: a byte of choices, then cursor, dead letters and segments, a form feed behind each; blank CRCs are mended ----
 cursor='psa-spool-cursor 1 done=2 checkpoint=7 missing=0 damaged=1 expired=0 ########'

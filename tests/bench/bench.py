@@ -2,7 +2,8 @@
 """make bench: what psa costs beside other tools, measured in one run on this machine.
 
 Commands take turns (turns.py), and the median of their CPU seconds is compared. signal_path.py has what is compared with
-SciPy, delivery.py the spool and MQTT. Figures are only good as ratios: quote them with the command that made them.
+SciPy, scoring.py with scikit-learn and PyOD's ECOD, delivery.py the spool and MQTT. Figures are only good as ratios: quote them
+with the command that made them.
 """
 import itertools
 import os
@@ -14,6 +15,7 @@ import threading
 import time
 
 import delivery
+import scoring
 import signal_path
 from turns import ROUNDS, Run, load, take_turns
 
@@ -142,6 +144,7 @@ def main():
         print(f"machine: {os.cpu_count()} cores, load {load()} at the start")
         throughput(bin_dir, work)
         signal_path.measure(bin_dir, work)
+        scoring.measure(bin_dir, work)
         memory(bin_dir, work)
         latency(bin_dir)
         delivery.measure(bin_dir, work)

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """examples.py PAGE - runs every example of a manual page, or of a Markdown file. TAP on stdout.
 
-Examples are what stands in the page's EXAMPLES between `.Bd -literal` and `.Ed`, or after `.Dl`, and in a Markdown file's
-```console blocks: a line that starts with `$ ` is a command (lines that start with `> ` go on with it, so does what follows a backslash); the lines up to the next
-command are its output, where `...` stands for any text and a line of `...` alone for any lines. Without such lines the
-output may be anything. A command must exit with 0, in bash with pipefail. All of a page's commands run in one shell and one
-new directory, with the programs in PATH and a free port in $PORT; examples that name sound files find those of sound_files.py.
+Examples are what stands in the page's EXAMPLES, or in a subsection called Example, between `.Bd -literal` and `.Ed`, or
+after `.Dl`, and in a Markdown file's ```console blocks: a line that starts with `$ ` is a command (lines that start with
+`> ` go on with it, so does what follows a backslash); the lines up to the next command are its output, where `...` stands
+for any text and a line of `...` alone for any lines. Without such lines the output may be anything. A command must exit
+with 0, in bash with pipefail. All of a page's commands run in one shell and one new directory, with the programs in PATH
+and a free port in $PORT; examples that name sound files find those of sound_files.py.
 
     .\\" not run: REASON      before a block: its commands are skipped
     .\\" exit status N        before a block: what its last command exits with
@@ -33,12 +34,14 @@ def unescape(line):
 
 def blocks(page):
     """(lines, reason not to run or None, exit status) of each block."""
-    inside, literal, reason, status = False, None, None, 0
+    inside, all_of_it, literal, reason, status = False, False, None, None, 0
     with open(page, encoding="utf-8") as text:
         for line in text:
             line = line.rstrip("\n")
             if line.startswith(".Sh "):
-                inside = line == ".Sh EXAMPLES"
+                inside = all_of_it = line == ".Sh EXAMPLES"
+            elif line.startswith(".Ss "):
+                inside = all_of_it or line == ".Ss Example"
             elif not inside:
                 continue
             elif line.startswith('.\\" not run:'):

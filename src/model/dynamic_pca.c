@@ -130,6 +130,25 @@ static double width_of(double variance, double mean, double n)
     return variance <= n * DBL_EPSILON * variance + rounding * rounding ? 1.0 : sqrt(variance);
 }
 
+/* The values of column j into z, missing those too far out to be of the same machine: see dynamic_pca.h. */
+static void take_channel(struct fitting *fitting, const struct psa_dpca_rows *rows, size_t j)
+{
+    size_t c = fitting->fit->n_columns, n = 0;
+    double low, high, width;
+
+    for (size_t i = 0; i < rows->n; i++)
+        if (!isnan(rows->value[i * c + j])) fitting->sorted[n++] = clamped(rows->value[i * c + j]);
+    psa_sort(fitting->sorted, n);
+    low = psa_quantile_sorted(fitting->sorted, n, PSA_DPCA_TAIL);
+    high = psa_quantile_sorted(fitting->sorted, n, 1.0 - PSA_DPCA_TAIL);
+    width = high > low ? PSA_DPCA_OUTLYING * (high - low) : INFINITY;
+    for (size_t i = 0; i < rows->n; i++) {
+        double value = clamped(rows->value[i * c + j]);
+
+        fitting->z[i * c + j] = value >= low - width && value <= high + width ? value : NAN;
+    }
+}
+
 /* Mean and scale of each channel, by two passes; z of every row. */
 static void standardise_channels(struct fitting *fitting, const struct psa_dpca_rows *rows)
 {
@@ -139,26 +158,23 @@ static void standardise_channels(struct fitting *fitting, const struct psa_dpca_
     for (size_t j = 0; j < c; j++) {
         double sum = 0.0, square = 0.0, n = 0.0;
 
-        for (size_t i = 0; i < rows->n; i++)
-            if (!isnan(rows->value[i * c + j])) {
-                sum += clamped(rows->value[i * c + j]);
-                n += 1.0;
-            }
+        take_channel(fitting, rows, j);
+        for (size_t i = 0; i < rows->n; i++) {
+            sum += isnan(fitting->z[i * c + j]) ? 0.0 : fitting->z[i * c + j];
+            n += isnan(fitting->z[i * c + j]) ? 0.0 : 1.0;
+        }
         fit->mean[j] = n > 0.0 ? sum / n : 0.0;
-        for (size_t i = 0; i < rows->n; i++)
-            if (!isnan(rows->value[i * c + j])) {
-                double apart = clamped(rows->value[i * c + j]) - fit->mean[j];
+        for (size_t i = 0; i < rows->n; i++) {
+            double apart = isnan(fitting->z[i * c + j]) ? 0.0 : fitting->z[i * c + j] - fit->mean[j];
 
-                square += apart * apart;
-            }
+            square += apart * apart;
+        }
         fit->scale[j] = n > 0.0 ? width_of(square / n, fit->mean[j], n) : 0.0;
+        for (size_t i = 0; i < rows->n && n > 0.0; i++)
+            fitting->z[i * c + j] = (fitting->z[i * c + j] - fit->mean[j]) / fit->scale[j];
     }
-    for (size_t i = 0; i < rows->n; i++) {
+    for (size_t i = 0; i < rows->n; i++)
         fitting->run[i] = i > 0 && rows->number[i] == rows->number[i - 1] + 1 ? fitting->run[i - 1] + 1.0 : 1.0;
-        for (size_t j = 0; j < c; j++)
-            fitting->z[i * c + j] =
-                fit->scale[j] > 0.0 ? (clamped(rows->value[i * c + j]) - fit->mean[j]) / fit->scale[j] : NAN;
-    }
 }
 
 /* z of row e - l, column j, that is column l * n_columns + j of the window that ends at row e. */

@@ -19,6 +19,11 @@
  * any alarm (after the moving-window PCA of X. Wang, U. Kruger, G. W. Irwin, Industrial & Engineering Chemistry
  * Research 44(15), 2005, DOI 10.1021/ie048873f). Fewer windows than half of `reference`: the fit stays as it is.
  *
+ * A spike in the reference would stand in the windows of L rows, a few per cent of all: the components would turn to it and
+ * the 99 % quantiles be its size, so that no fault is found for as long as it stays there. So values of a channel that lie
+ * further beyond its 1 % and 99 % quantiles than these lie apart (7 standard deviations of normal values) count as missing
+ * while fitting; at most 2 % of the values, and none where the two quantiles are equal.
+ *
  * A window is L consecutive rows: of the stream while scoring, of the reference while fitting. A value that is missing
  * (NaN) stands for its column's mean, and its place in the residual is left out. Rows count, not time.
  */
@@ -34,6 +39,8 @@
 #define PSA_DPCA_LAGS_MAX 8     /* different L at once */
 #define PSA_DPCA_WIDTH_MAX 1024 /* stacked columns, L times channels: a matrix of 8 MiB, a fit of about a second */
 #define PSA_DPCA_LEVEL 0.99     /* the quantile that is 1 on the scale of s_L and of the score */
+#define PSA_DPCA_TAIL 0.01      /* share of a channel's reference values on each side that may be outlying */
+#define PSA_DPCA_OUTLYING 1.0   /* how far beyond the other values, in their width, a value is left out of a fit */
 #define PSA_DPCA_FLOOR 1e-6 /* least quantile: a reference that fits to the last bit would make rounding an anomaly */
 
 /* ---- a fit ------------------------------------------------------------------------------------------------ */

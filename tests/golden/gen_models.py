@@ -42,6 +42,10 @@ class Fit:
 
     def __init__(self, X, numbers, lags, variance):
         reference = X[numbers]
+        low, high = np.nanquantile(reference, [0.01, 0.99], axis=0)
+        width = np.where(high > low, high - low, np.inf)
+        X = np.where((X >= low - width) & (X <= high + width), X, np.nan)
+        reference = X[numbers]
         self.lags, self.mean, self.scale = lags, np.nan_to_num(np.nanmean(reference, axis=0)), np.nanstd(reference, axis=0)
         self.scale[self.scale < 1e-12] = 1.0
         inside = np.zeros(len(X), bool)
@@ -113,6 +117,7 @@ def machine():
     warmth = 40.0 + np.cumsum(0.02 * load) + 0.004 * np.arange(n) + 0.05 * rng.standard_normal(n)
     noise = 0.2 * rng.standard_normal(n)
     X = np.round(np.column_stack([current, flow, warmth, noise, np.full(n, 7.5)]), 4)
+    X[80, 0] += 30  # a spike in the warm-up, which the fit must leave out
     X[300:330, 1] += 6  # a fault: more flow than the load explains
     X[450:460, 3] += np.round(np.linspace(0.5, 2.0, 10), 4)
     X[500:, 2] += 0.8  # another normal

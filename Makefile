@@ -34,8 +34,11 @@ SOUND_LIBS  := $(or $(shell $(PKG_CONFIG) --libs sndfile 2>/dev/null),-lsndfile)
 JQ_LIBS     := $(or $(shell $(PKG_CONFIG) --libs libjq 2>/dev/null),-ljq)
 # OpenBLAS without threads where Debian's libopenblas-serial-dev puts it, whichever the system prefers: threads would start with
 # the program and gain nothing. Its LAPACK under the static LAPACKE: the shared one would bring the system's BLAS in beside it.
-BLAS_DIR    := $(wildcard /usr/lib/$(shell $(CC) -print-multiarch 2>/dev/null)/openblas-serial)
-LAPACK_LIBS := $(if $(BLAS_DIR),-l:liblapacke.a -L$(BLAS_DIR) -Wl$(COMMA)-rpath$(COMMA)$(BLAS_DIR) -lopenblas,-llapacke -lopenblas)
+# Only the programs that score and train need the path to it.
+MULTIARCH   := $(shell $(CC) -print-multiarch 2>/dev/null)
+BLAS_DIR    := $(if $(wildcard /usr/lib/$(MULTIARCH)/liblapacke.a),$(wildcard /usr/lib/$(MULTIARCH)/openblas-serial))
+BLAS_PATH    = $(if $(filter-out psa-score psa-train psa-run,$(filter psa-% sensord,$(@F))),,-Wl$(COMMA)-rpath$(COMMA)$(BLAS_DIR))
+LAPACK_LIBS  = $(if $(BLAS_DIR),-l:liblapacke.a -L$(BLAS_DIR) $(BLAS_PATH) -lopenblas,-llapacke -lopenblas)
 I2C_LIBS    := $(or $(shell $(PKG_CONFIG) --libs i2c 2>/dev/null),-li2c)
 CMOCKA_LIBS := $(or $(shell $(PKG_CONFIG) --libs cmocka 2>/dev/null),-lcmocka)
 

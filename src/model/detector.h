@@ -79,7 +79,7 @@ struct psa_training {
     size_t n_rows, n_columns;
     const size_t *run; /* [n_run + 1]: rows run[r] .. run[r+1]-1 are consecutive rows of one stream; run[0] = 0 */
     size_t n_run;
-    const int64_t *time_ns; /* [n_rows]; NULL: the records had none */
+    const int64_t *time_ns;                                                   /* [n_rows]; NULL: the records had none */
     void (*progress)(void *ctx, const char *what, size_t done, size_t total); /* may be NULL */
     void *progress_ctx;
 };

@@ -21,8 +21,8 @@ struct psa_model {
     size_t n_features;
     struct psa_str *feature; /* [n_features], in the order of every row */
     struct psa_scaler scaler;
-    double threshold;                /* oriented: an anomaly's score is above it; off falls back to it too */
-    double contamination;            /* share of the training scores above the threshold; NaN: the threshold is the kind's own */
+    double threshold;     /* oriented: an anomaly's score is above it; off falls back to it too */
+    double contamination; /* share of the training scores above the threshold; NaN: the threshold is the kind's own */
     struct psa_tail_table reference; /* of the oriented training scores */
     struct psa_model_training {
         int64_t records;

@@ -266,6 +266,7 @@ static void stop(struct psa_sensor *sensor)
 }
 
 /* The same fields, hence the same type: what is made for the one works for the other. */
+/* NOLINTBEGIN(bugprone-macro-parentheses): they are strings that initialise */
 #define DHT(NAME, MODEL, SUMMARY)                                                                             \
     {                                                                                                         \
         .name = NAME, .summary = SUMMARY, .usage = NAME ":gpiochipN/LINE", .sensor_type = "dht11",            \
@@ -274,6 +275,7 @@ static void stop(struct psa_sensor *sensor)
         .patience_ns = 10 * NS_PER_S, .configure = configure, .gpio_setup = gpio_setup, .start = start,       \
         .read = read_values, .stop = stop, .notes = "fields: temperature_C, humidity_pct"                     \
     }
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 const struct psa_sensor_driver psa_driver_dht11 =
     DHT("dht11", "DHT11", "DHT11: temperature and humidity, GPIO, once a second at most");

@@ -88,10 +88,12 @@ static int take_false_alarms(void *config, const struct psa_option *option, cons
     return 0;
 }
 
+/* NOLINTBEGIN(bugprone-macro-parentheses): they are strings that initialise */
 #define DETECTOR(name_, help_)                                                    \
     {                                                                             \
         .name = name_, .type = PSA_OPT_CALL, .take = take_detector, .help = help_ \
     }
+/* NOLINTEND(bugprone-macro-parentheses) */
 #define SETTING(member) .offset = offsetof(struct psa_score_config, settings.member)
 
 const struct psa_option psa_score_options[] = {

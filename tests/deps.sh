@@ -12,7 +12,7 @@ set -euo pipefail
 # Debian's names. libc6-dbg: valgrind cannot follow the C library without it. libclang-rt-dev: libFuzzer itself.
 build='g++ pkg-config libfftw3-dev libmosquitto-dev libssl-dev libcurl4-openssl-dev libsndfile1-dev libi2c-dev libiio-dev libjq-dev liblapacke-dev libopenblas-serial-dev'
 run='jq gnuplot-nox libiio0'
-lint='clang-format clang-tidy cppcheck shellcheck mandoc'
+lint='clang-format clang-tidy cppcheck shellcheck mandoc groff-base'
 test="libcmocka-dev bats jq valgrind libc6-dbg clang libclang-rt-dev locales python3 python3-scipy python3-sklearn python3-pandas python3-statsmodels python3-soundfile mosquitto mosquitto-clients openssl libiio0 umockdev libumockdev-dev libglib2.0-dev $lint"
 bench='jq miller time mosquitto mosquitto-clients python3 python3-scipy'
 units='mmdebstrap systemd-container systemd util-linux'

@@ -43,6 +43,7 @@ done
 PATH=${PSA_BIN:+$PSA_BIN:}$PATH
 
 [ -n "${PSA_DIR:=${STATE_DIRECTORY:-${XDG_STATE_HOME:-${HOME:?}/.local/state}/psa-edge}}" ]
+case $PSA_DIR in *[\'\"\\\|]*) die "PSA_DIR '$PSA_DIR' has a quote, a backslash or a | in it; choose another folder" ;; esac
 state=$PSA_DIR/state
 if [ -e "${PSA_CONF:=}" ]; then
     # shellcheck source=/dev/null

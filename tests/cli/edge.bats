@@ -167,6 +167,12 @@ runs() { [ -n "$(stage "$1")" ]; }
     "$PY" tests/units/oracle.py alerts "$T/alerts.expected" "$T/alerts"
 }
 
+@test "edge.sh: a folder whose name psa-run would cut is refused" {
+    PSA_DIR="$BATS_TEST_TMPDIR/o'brien" run pipelines/edge.sh
+    [ "$status" = 2 ]
+    [[ $output == *"o'brien' has a quote"* ]]
+}
+
 @test "psa-drain: silent when all is delivered; says what is left when not" {
     printf '{"sensor_id":"a","n":%d}\n' 1 2 3 | "$BIN/psa-spool" append -d "$T/q"
     export PSA_BIN=$BIN PSA_LINGER=1s

@@ -19,8 +19,6 @@
 
 enum { STATE_VERSION = 1, MESSAGE_MAX = 512 };
 
-static const char key_separator = 0x1f;
-
 const struct psa_option psa_node_option_table[] = {
     { .name = "key",
       .type = PSA_OPT_TEXT,
@@ -81,7 +79,8 @@ int psa_node_parse(struct psa_node *node, const struct psa_stage *stage, int arg
     set[n++] = (struct psa_option_set){ stage->options, node->config };
     set[n++] = (struct psa_option_set){ psa_node_option_table, &node->options };
     for (size_t i = 0; i < n_extra && n < sizeof set / sizeof *set; i++) set[n++] = extra[i];
-    return psa_options_parse(set, n, argc, argv, operand, asked, &node->canonical, error);
+    if (psa_options_parse(set, n, argc, argv, operand, asked, &node->canonical, error) != 0) return -1;
+    return psa_key_check_path(node->options.key, error);
 }
 
 /* *loaded: it was there. */
@@ -228,10 +227,12 @@ static int load_members(struct psa_node *node, struct psa_json *in, struct psa_e
             seen |= 1;
         } else if (psa_str_eq(name, "stage")) {
             text = psa_json_text(in);
+            if (in->fault.what) break;
             if (!psa_str_eq(text, node->stage->name)) return refuse_state(node, "program", text, error);
             seen |= 2;
         } else if (psa_str_eq(name, "options")) {
             text = psa_json_text(in);
+            if (in->fault.what) break;
             if (!psa_str_is(text, psa_buf_str(&node->canonical)))
                 return refuse_state(node, "configuration", text, error);
             seen |= 4;
@@ -555,26 +556,5 @@ void psa_note(struct psa_node *node, const char *reason)
 
 struct psa_str psa_node_key(struct psa_node *node, struct psa_record *record)
 {
-    struct psa_buf *key = &node->key;
-
-    if (node->options.key) return psa_record_path(record, node->options.key);
-    key->n = 0;
-    psa_buf_put(key, record->sensor_type.p, record->sensor_type.n);
-    psa_buf_put(key, &key_separator, 1);
-    psa_buf_put(key, record->sensor_id.p, record->sensor_id.n);
-    return psa_buf_str(key);
-}
-
-const char *psa_key_show(struct psa_str key, char out[128])
-{
-    size_t n;
-
-    if (key.n && key.p[0] == key_separator) key.p++, key.n--; /* no sensor_type */
-    if (key.n && key.p[key.n - 1] == key_separator) key.n--;  /* no sensor_id */
-    if (!key.n) key = psa_str_of("(no sensor_id)");
-    n = key.n < 127 ? key.n : 127;
-    while (n && n < key.n && ((unsigned char)key.p[n] & 0xc0) == 0x80) n--; /* a whole UTF-8 character */
-    for (size_t i = 0; i < n; i++) out[i] = key.p[i] == key_separator ? '/' : key.p[i];
-    out[n] = 0;
-    return out;
+    return psa_record_key(record, node->options.key, &node->key);
 }

@@ -7,6 +7,7 @@
 
 #include "core/account.h"
 #include "core/buf.h"
+#include "core/key.h"
 #include "core/option.h"
 #include "psa.h"
 
@@ -31,6 +32,8 @@ struct psa_world {
      * it, if it is there. */
     int (*file_write)(void *ctx, const char *path, struct psa_str text, struct psa_error *error);
     int (*file_read)(void *ctx, const char *path, struct psa_buf *text, struct psa_error *error);
+    /* As file_read, for a name made of a record's key: what is no plain file is refused, and nothing waited for. */
+    int (*plain_file_read)(void *ctx, const char *path, struct psa_buf *text, struct psa_error *error);
     int (*file_remove)(void *ctx, const char *path, struct psa_error *error);
     /* Remove every PATH.N whose number N is greater than `id`. */
     int (*file_forget)(void *ctx, const char *path, const char *id, struct psa_error *error);
@@ -129,9 +132,7 @@ void psa_note(struct psa_node *node, const char *reason);
 /* Say something that is about no single record, or about the one at hand. */
 void psa_say(struct psa_node *node, const char *cause, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
-/* The stream key of a record: the bytes of sensor_type, 0x1f, sensor_id, or of the value at --key. Valid until the next
- * call. psa_key_show replaces the separator for people, into out. */
+/* The key of a record's stream (core/key.h) by the node's --key. Valid until the next call. */
 struct psa_str psa_node_key(struct psa_node *node, struct psa_record *record);
-const char *psa_key_show(struct psa_str key, char out[128]);
 
 #endif

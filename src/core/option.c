@@ -127,11 +127,39 @@ int psa_parse_count(const char *text, const char *what, int64_t *value, struct p
     return psa_fail(error, PSA_EXIT_PERMANENT, "%s: '%s' is no whole number", what, text);
 }
 
+int psa_parse_counts(const char *text, const char *what, int64_t min, int64_t max, int64_t *value, size_t *n,
+                     size_t most, struct psa_error *error)
+{
+    const char *list = text;
+    struct psa_str item;
+    char one[24];
+
+    *n = 0;
+    while ((item = psa_list_next(&list, NULL)).p != NULL) {
+        if (*n == most) return psa_fail(error, PSA_EXIT_PERMANENT, "%s: more than %zu of them", what, most);
+        if (item.n == 0 || item.n >= sizeof one)
+            return psa_fail(error, PSA_EXIT_PERMANENT, "%s: '%s' is no list of counts like 5,8,12", what, text);
+        memcpy(one, item.p, item.n);
+        one[item.n] = 0;
+        if (psa_parse_count(one, what, &value[*n], error) != 0) return -1;
+        if (value[*n] < min || value[*n] > max)
+            return psa_fail(error, PSA_EXIT_PERMANENT, "%s: '%s' is not within %lld to %lld", what, one, (long long)min,
+                            (long long)max);
+        for (size_t i = 0; i < *n; i++)
+            if (value[i] == value[*n])
+                return psa_fail(error, PSA_EXIT_PERMANENT, "%s: %s stands there twice", what, one);
+        ++*n;
+    }
+    return 0;
+}
+
 int psa_parse_real(const char *text, const char *what, double *value, struct psa_error *error)
 {
     const char *end = text + strlen(text);
     bool finite;
 
+    if (*text == '.' && psa_number_scan(text + 1, end, value, &finite) == end)
+        return psa_fail(error, PSA_EXIT_PERMANENT, "%s: write '%s' with its zero, 0%s", what, text, text);
     if (psa_number_scan(text, end, value, &finite) != end)
         return psa_fail(error, PSA_EXIT_PERMANENT, "%s: '%s' is no number", what, text);
     return finite ? 0 : fail_large(text, what, error);

@@ -85,6 +85,9 @@ int psa_parse_rate(const char *text, const char *what, double *hz, struct psa_er
 int psa_parse_size(const char *text, const char *what, int64_t *bytes, struct psa_error *error);
 int psa_parse_span(const char *text, const char *what, struct psa_span *span, struct psa_error *error);
 int psa_parse_count(const char *text, const char *what, int64_t *value, struct psa_error *error);
+/* A list like 5,8,12 of different counts from min to max into value[*n], at most `most` of them. */
+int psa_parse_counts(const char *text, const char *what, int64_t min, int64_t max, int64_t *value, size_t *n,
+                     size_t most, struct psa_error *error);
 int psa_parse_real(const char *text, const char *what, double *value, struct psa_error *error);
 
 #endif

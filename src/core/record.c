@@ -68,6 +68,11 @@ struct psa_str psa_record_path(struct psa_record *record, const char *path)
     return text;
 }
 
+bool psa_field_is_verdict(struct psa_str name)
+{
+    return psa_str_eq(name, "anomaly_score") || psa_str_eq(name, "anomaly_label");
+}
+
 bool psa_record_is_status(const struct psa_record *record)
 {
     return psa_str_eq(record->sensor_type, "status");

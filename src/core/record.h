@@ -67,6 +67,8 @@ struct psa_member *psa_record_member(const struct psa_record *record, enum psa_m
 /* The content (of a string) or text (of anything else) at a dotted path of the record; a field's is its value as it is
  * now. .p == NULL when absent, and for an array that was computed. */
 struct psa_str psa_record_path(struct psa_record *record, const char *path);
+/* A field that psa-score writes, which is never scored nor learned. */
+bool psa_field_is_verdict(struct psa_str name);
 /* sensor_type is "status": such records pass every stage unchanged and open no key. */
 bool psa_record_is_status(const struct psa_record *record);
 

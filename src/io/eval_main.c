@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "core/error.h"
+#include "core/key.h"
 #include "core/number.h"
 #include "core/option.h"
 #include "core/record.h"
@@ -32,7 +33,6 @@
 #define SUMMARY "judge scored records by their labels"
 #define USAGE "[options] [file ...]"
 #define DEFAULT_SCORE "fields.anomaly_score"
-#define KEY_SEPARATOR 0x1f  /* between sensor_type and sensor_id, as in psa_node_key */
 #define FILE_SEPARATOR 0x1e /* between a file's number and the key */
 
 struct eval_options {
@@ -185,7 +185,7 @@ static int leave_out(struct eval *eval, const char *reason, struct psa_error *er
  * unless --key is given, the sensor's type before it. */
 static struct psa_str make_key(struct eval *eval, struct psa_record *record)
 {
-    const char separator[] = { FILE_SEPARATOR, KEY_SEPARATOR };
+    const char separator[] = { FILE_SEPARATOR, PSA_KEY_SEPARATOR };
     struct psa_buf *key = &eval->key;
     struct psa_str id = record->sensor_id;
 
@@ -583,6 +583,7 @@ int psa_eval_main(int argc, char **argv)
 
     status = psa_options_parse(set, 2, argc, argv, &operand, &asked, NULL, &error);
     if (status == 0 && asked != 0) return psa_print_help(asked, set, 2, NAME, USAGE, SUMMARY);
+    if (status == 0) status = psa_key_check_path(eval.options.key, &error);
     if (status == 0) status = run(&eval, argv + operand, (size_t)(argc - operand), &error);
     psa_keyed_free(eval.keyed);
     free(eval.streams.of);

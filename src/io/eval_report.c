@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/json.h"
 #include "core/number.h"
 #include "io/eval.h"
 
@@ -19,6 +20,15 @@ const char *psa_eval_stream_name(const struct psa_eval_stream *stream, const str
 
     snprintf(out, 300, "%.*s%s%.*s", streams->by_file ? 120 : 0, stream->source, streams->by_file ? ": " : "",
              n < 150 ? (int)n : 150, id);
+    for (char *p = out; *p != '\0';) { /* a cut character and one that moves the cursor do not reach a terminal */
+        size_t shown = psa_utf8_length(p, strlen(p));
+        bool control =
+            (unsigned char)*p < 0x20 || *p == 0x7f || ((unsigned char)*p == 0xc2 && (unsigned char)p[1] < 0xa0);
+
+        if ((unsigned char)*p < 0x80) shown = 1;
+        if (control || shown == 0) *p = '?', shown = 1;
+        p += shown;
+    }
     return out;
 }
 
@@ -96,8 +106,11 @@ static int name_width(const struct psa_eval_result *result, const struct psa_eva
 static void put_each_line(const struct psa_eval_figures *figures, const char *name, int width, struct psa_buf *out)
 {
     char found[64];
+    int shown = (int)strlen(name);
 
-    put(out, "%-*.*s%10" PRIu64 "%10" PRIu64, width, width, name, figures->rows - figures->skipped,
+    if (shown > width) /* cut, but no character in two */
+        for (shown = width; shown > 0 && ((unsigned char)name[shown] & 0xc0) == 0x80;) shown--;
+    put(out, "%-*.*s%10" PRIu64 "%10" PRIu64, width, shown, name, figures->rows - figures->skipped,
         figures->points.tp + figures->points.fn);
     put_rates(out, &figures->points);
     put_figure(out, 10, 3, figures->roc_area);

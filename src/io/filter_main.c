@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "core/error.h"
@@ -133,6 +134,12 @@ static int file_read(void *ctx, const char *path, struct psa_buf *text, struct p
 {
     (void)ctx;
     return psa_file_read(path, WHOLE_FILE_MAX, text, error);
+}
+
+static int plain_file_read(void *ctx, const char *path, struct psa_buf *text, struct psa_error *error)
+{
+    (void)ctx;
+    return psa_file_read_plain(path, WHOLE_FILE_MAX, text, error);
 }
 
 static int file_remove(void *ctx, const char *path, struct psa_error *error)
@@ -276,13 +283,20 @@ static int loop(struct run *run, struct psa_error *error)
     return status;
 }
 
+/* What is written only later must be known to be possible now. */
+static int check_outputs(const struct psa_node *node, struct psa_error *error)
+{
+    if (node->options.state && psa_file_check_folder(node->options.state, error) != 0) return -1;
+    return node->options.stats_file ? psa_file_check_folder(node->options.stats_file, error) : 0;
+}
+
 static int open_chain(struct run *run, struct psa_error *error)
 {
     struct psa_sink next = { put_out, run };
 
     for (size_t i = run->n_node; i-- > 0;) {
         if (psa_node_open(&run->node[i], &run->world, next, error) != 0) return -1;
-        if (run->node[i].options.state && psa_file_check_folder(run->node[i].options.state, error) != 0) return -1;
+        if (check_outputs(&run->node[i], error) != 0) return -1;
         next = psa_node_sink(&run->node[i]);
         if (run->node[i].options.state && run->node[i].options.state_every_ns > 0 &&
             (!run->state_every_ns || run->node[i].options.state_every_ns < run->state_every_ns))
@@ -361,13 +375,18 @@ int psa_chain_run(const char *name, struct psa_node *node, size_t n, const struc
         free(report);
         return PSA_EXIT_RUNTIME;
     }
-    unsetenv("HOME"); /* libjq would take definitions from ~/.jq, and a replay elsewhere would mean something else */
+    /* libjq would take definitions from ~/.jq, and its mktime the machine's zone: a replay elsewhere would mean something
+     * else. */
+    unsetenv("HOME");
+    setenv("TZ", "UTC0", 1);
+    tzset();
     *run = (struct run){ .name = name, .node = node, .n_node = n, .input = input, .report = report };
     run->world = (struct psa_world){ .ctx = run,
                                      .say = say,
                                      .reject = reject,
                                      .file_write = file_write,
                                      .file_read = file_read,
+                                     .plain_file_read = plain_file_read,
                                      .file_remove = file_remove,
                                      .file_forget = file_forget,
                                      .recording_read = recording_read };

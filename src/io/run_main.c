@@ -45,7 +45,7 @@ static int cut_command(const char **p, char **out, char **word, size_t most)
     size_t n = 0;
 
     for (;;) {
-        *p += strspn(*p, " \t\n");
+        *p = psa_word_begin(*p, " \t\n");
         if (!**p || **p == '|') break;
         if (n + 1 >= most) return -1;
         word[n++] = *out;

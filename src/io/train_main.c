@@ -15,10 +15,12 @@
 #include <unistd.h>
 
 #include "core/error.h"
+#include "dsp/quantile.h"
 #include "io/filter_main.h"
 #include "io/signals.h"
 #include "io/train.h"
 #include "io/writer.h"
+#include "model/linear.h"
 
 #define SUMMARY "learn a model of normal operation"
 #define USAGE "KIND [options] [file ...], or import-sklearn FILE.joblib [options] [file ...]"
@@ -31,30 +33,6 @@ struct train {
     struct psa_report report;
     struct psa_model model;
 };
-
-/* ---- progress --------------------------------------------------------------------------------------------------------- */
-
-void psa_train_progress(bool terminal, const char *what, size_t done, size_t total)
-{
-    if (psa_stop_asked()) { /* nothing is written before the end, so there is nothing to undo */
-        psa_train_progress_end(terminal);
-        fprintf(stderr, PSA_TRAIN ": stopped by a signal; no model was written\n");
-        _exit(PSA_EXIT_RUNTIME);
-    }
-    if (!terminal) return;
-    if (total > 0) fprintf(stderr, "\r" PSA_TRAIN ": %s %zu of %zu   ", what, done, total);
-    else fprintf(stderr, "\r" PSA_TRAIN ": %s %zu   ", what, done);
-}
-
-void psa_train_progress_end(bool terminal)
-{
-    if (terminal) fprintf(stderr, "\r%60s\r", "");
-}
-
-static void show_training(void *ctx, const char *what, size_t done, size_t total)
-{
-    psa_train_progress(((const struct train *)ctx)->rows.terminal, what, done, total);
-}
 
 /* ---- what the rows say ------------------------------------------------------------------------------------------------ */
 
@@ -99,26 +77,38 @@ static int check_varied(struct train *train, struct psa_error *error)
     return psa_fail(error, PSA_EXIT_PERMANENT, "every feature was constant; a model of them could never alarm");
 }
 
-/* In place: the rows are not needed as they were any more. */
-static void scale_rows(struct train *train)
+/* Has the column a scale, and brought that the value to where it can be squared and summed? */
+static bool is_scaled(const struct psa_scaler *scaler, size_t j, double value)
 {
+    return isfinite(value) && (scaler->kind == PSA_SCALER_NONE || fabs(value) <= PSA_VALUE_MAX) &&
+           isfinite(scaler->mean[j]) && isfinite(scaler->center[j]) && isfinite(scaler->scale[j]) &&
+           scaler->scale[j] > 0.0;
+}
+
+/* In place: the rows are not needed as they were any more. Values whose spread no double holds cannot be scaled. */
+static int scale_rows(struct train *train, struct psa_error *error)
+{
+    const struct psa_model *model = &train->model;
     size_t n = train->rows.schema.n;
 
     for (size_t i = 0; i < train->rows.n; i++) {
         double *row = train->rows.value + i * n;
 
-        psa_scaler_transform(&train->model.scaler, row, row);
+        psa_scaler_transform(&model->scaler, row, row);
+        for (size_t j = 0; j < n; j++) {
+            const struct psa_model_training *trained = &model->trained;
+
+            if (is_scaled(&model->scaler, j, row[j])) continue;
+            return psa_fail(error, PSA_EXIT_PERMANENT,
+                            "fields.%.*s, from %g to %g, is too wide to be scaled; leave out the records that spoil it",
+                            (int)(model->feature[j].n < NAME_SHOWN ? model->feature[j].n : NAME_SHOWN),
+                            model->feature[j].p, trained->low[j], trained->high[j]);
+        }
     }
+    return 0;
 }
 
 /* ---- what the scores say ---------------------------------------------------------------------------------------------- */
-
-static int compare_doubles(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
 
 /* The quantile at 1 - share of scores in ascending order. For scores whose sign people turn it is the quantile at share of
  * the turned ones, which differs by rounding: this is scikit-learn's offset_, to the last bit. */
@@ -128,10 +118,10 @@ static double upper_quantile(const struct psa_detector_type *type, double *sorte
 
     if (!(type->traits & PSA_DETECTOR_REVERSED)) return psa_tail_quantile(sorted, n, 1.0 - share);
     for (size_t i = 0; i < n; i++) sorted[i] = -sorted[i];
-    qsort(sorted, n, sizeof *sorted, compare_doubles);
+    psa_sort(sorted, n);
     quantile = -psa_tail_quantile(sorted, n, share);
     for (size_t i = 0; i < n; i++) sorted[i] = -sorted[i];
-    qsort(sorted, n, sizeof *sorted, compare_doubles);
+    psa_sort(sorted, n);
     return quantile;
 }
 
@@ -146,7 +136,7 @@ static int judge_scores(struct train *train, double *scores, bool with_threshold
     }
     if (n == 0)
         return psa_fail(error, PSA_EXIT_PERMANENT, "no row could be scored: no stream has as many rows as are stacked");
-    qsort(scores, n, sizeof *scores, compare_doubles);
+    psa_sort(scores, n);
     psa_tail_table_make(&model->reference, scores, n);
     if (!with_threshold) return 0;
     model->contamination = train->plan.contamination;
@@ -161,6 +151,11 @@ static int judge_scores(struct train *train, double *scores, bool with_threshold
 }
 
 /* ---- a model ---------------------------------------------------------------------------------------------------------- */
+
+static void show_training(void *ctx, const char *what, size_t done, size_t total)
+{
+    psa_train_progress(((const struct train *)ctx)->rows.terminal, what, done, total);
+}
 
 static int train_kind(struct train *train, double *scores, struct psa_error *error)
 {
@@ -178,7 +173,7 @@ static int train_kind(struct train *train, double *scores, struct psa_error *err
 
     if (psa_scaler_fit(&model->scaler, train->plan.scaler, rows->value, rows->n, rows->schema.n) != 0)
         return psa_fail_memory(error, "scaling");
-    scale_rows(train);
+    if (scale_rows(train, error) != 0) return -1;
     model->seed = train->plan.settings.seed;
     model->threshold = NAN;
     return model->type->train(model, &training, scores, error);
@@ -200,7 +195,7 @@ static int score_draft(struct train *train, double *scores, struct psa_error *er
         memcpy(model->scaler.mean, means.mean, model->n_features * sizeof *means.mean);
         psa_scaler_free(&means);
     }
-    scale_rows(train);
+    if (scale_rows(train, error) != 0) return -1;
     if (model->type->start(&detector, error) != 0) return -1;
     for (size_t i = 0; status == 0 && i < train->rows.n; i++)
         status = model->type->update(&detector, train->rows.value + i * model->n_features, train->rows.time_ns[i],

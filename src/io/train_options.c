@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/error.h"
+#include "core/key.h"
 #include "io/train.h"
 #include "model/isolation_forest.h"
 
@@ -182,27 +183,6 @@ static const char *unused(const struct psa_train_options *options, unsigned uses
 
 /* ---- what they mean --------------------------------------------------------------------------------------------------- */
 
-static int read_lags(struct psa_detector_settings *settings, const char *list, struct psa_error *error)
-{
-    struct psa_str item;
-
-    while ((item = psa_list_next(&list, NULL)).p != NULL) {
-        char text[16];
-        int64_t lag;
-
-        if (settings->n_lag == PSA_LAGS_MAX)
-            return psa_fail(error, PSA_EXIT_PERMANENT, "--lags: more than %d", PSA_LAGS_MAX);
-        if (item.n >= sizeof text) return psa_fail(error, PSA_EXIT_PERMANENT, "--lags: a lag is too large");
-        memcpy(text, item.p, item.n);
-        text[item.n] = '\0';
-        if (psa_parse_count(text, "--lags", &lag, error) != 0) return -1;
-        if (lag < 1 || lag > LAG_MAX)
-            return psa_fail(error, PSA_EXIT_PERMANENT, "--lags: %s is not from 1 to %d", text, LAG_MAX);
-        settings->lag[settings->n_lag++] = lag;
-    }
-    return 0;
-}
-
 /* --contamination, --quantile, or what the kind has without them. */
 static int read_threshold(struct psa_train_plan *plan, const struct psa_train_options *options, struct psa_error *error)
 {
@@ -255,12 +235,15 @@ int psa_train_plan(struct psa_train_plan *plan, const char *kind, const struct p
     if (plan->type == NULL && uses & THRESHOLD) return unknown_kind(kind, error);
     wrong = unused(options, uses);
     if (wrong != NULL) return psa_fail(error, PSA_EXIT_PERMANENT, "%s has no use for --%s", kind, wrong);
+    if (psa_key_check_path(options->key, error) != 0) return -1;
     if (plan->type == NULL) return 0;
     settings->trees = options->trees;
     settings->samples = options->given.samples ? options->samples : uses & TREES ? FOREST_SAMPLES : ECOD_SAMPLES;
     settings->variance = options->variance;
     settings->seed = options->seed;
-    if (uses & LAGS && read_lags(settings, options->lags != NULL ? options->lags : "5,8,12", error) != 0) return -1;
+    if (uses & LAGS && psa_parse_counts(options->lags != NULL ? options->lags : "5,8,12", "--lags", 1, LAG_MAX,
+                                        settings->lag, &settings->n_lag, PSA_LAGS_MAX, error) != 0)
+        return -1;
     if (read_threshold(plan, options, error) != 0) return -1;
     return read_scaler(plan, options->scaler, uses, error);
 }

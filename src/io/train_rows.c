@@ -13,6 +13,7 @@
 
 #include "core/error.h"
 #include "core/hash.h"
+#include "core/key.h"
 #include "core/record.h"
 #include "io/lines.h"
 #include "io/signals.h"
@@ -94,26 +95,7 @@ static int64_t stream_of(struct psa_train_streams *streams, struct psa_str key)
     return (int64_t)streams->n - 1;
 }
 
-/* What the filters take for the record's key: --key, or sensor_type and sensor_id. .p == NULL: the record has none. */
-static struct psa_str key_of(struct psa_train_rows *rows, struct psa_record *record)
-{
-    struct psa_buf *key = &rows->streams.at_hand;
-
-    if (rows->options->key != NULL) return psa_record_path(record, rows->options->key);
-    key->n = 0;
-    psa_buf_put(key, record->sensor_type.p, record->sensor_type.n);
-    psa_buf_put(key, "\x1f", 1);
-    psa_buf_put(key, record->sensor_id.p, record->sensor_id.n);
-    return psa_buf_str(key);
-}
-
 /* ---- from a record to a row ------------------------------------------------------------------------------------------- */
-
-/* The fields that psa-score writes are never learned. */
-static bool is_own(struct psa_str name)
-{
-    return psa_str_eq(name, "anomaly_score") || psa_str_eq(name, "anomaly_label");
-}
 
 static int make_fields(struct psa_train_rows *rows, struct psa_error *error)
 {
@@ -128,12 +110,12 @@ static int learn_columns(struct psa_train_rows *rows, const struct psa_record *r
     size_t kept = 0, numbers = 0;
 
     for (size_t i = 0; i < record->n_field; i++)
-        numbers += record->field[i].kind == PSA_NUMBER && !is_own(record->field[i].name) ? 1 : 0;
+        numbers += record->field[i].kind == PSA_NUMBER && !psa_field_is_verdict(record->field[i].name) ? 1 : 0;
     if (numbers == 0)
         return leave_out(rows, "no_fields", "no number field to learn from", (struct psa_str){ NULL, 0 }, "");
     if (!psa_schema_learn(schema, record, PSA_READINGS, NULL)) return psa_fail_memory(error, "learning the fields");
     for (size_t i = 0; i < schema->n; i++) {
-        if (!is_own(schema->name[i])) schema->name[kept++] = schema->name[i];
+        if (!psa_field_is_verdict(schema->name[i])) schema->name[kept++] = schema->name[i];
     }
     schema->n = kept;
     if (kept > PSA_MODEL_FEATURES_MAX)
@@ -190,7 +172,7 @@ static int add_row(struct psa_train_rows *rows, struct psa_record *record, struc
             return leave_out(rows, "type", "fields.", rows->schema.name[j], " is not a number");
         row[j] = field->kind == PSA_NUMBER ? field->number : (double)NAN; /* complete_columns fills these */
     }
-    key = key_of(rows, record);
+    key = psa_record_key(record, rows->options->key, &rows->streams.at_hand);
     if (key.p == NULL)
         return leave_out(rows, "no_key", "nothing at --key ", psa_str_of(rows->options->key), " says its stream");
     stream = stream_of(&rows->streams, key);

@@ -79,8 +79,10 @@ int psa_file_check_folder(const char *path, struct psa_error *error)
     struct stat status;
 
     if (*path == '\0') return psa_fail(error, PSA_EXIT_PERMANENT, "the name of a file is empty");
-    if (stat(path, &status) == 0 && S_ISDIR(status.st_mode))
-        return psa_fail(error, PSA_EXIT_PERMANENT, "%s: is a folder, no file", path);
+    if (stat(path, &status) == 0) {
+        if (S_ISDIR(status.st_mode)) return psa_fail(error, PSA_EXIT_PERMANENT, "%s: is a folder, no file", path);
+        if (!S_ISREG(status.st_mode)) return 0; /* it is written to as it is */
+    }
     folder_of(path, folder);
     if (access(folder, W_OK | X_OK) == 0) return 0;
     return psa_fail(error, PSA_EXIT_PERMANENT, "%s: cannot be written there: %s: %s", path, folder, strerror(errno));
@@ -99,6 +101,12 @@ static int sync_folder_of(const char *path, struct psa_error *error)
     return status;
 }
 
+/* No file can be made there, now or later, until somebody does something about it; a disk that is full may have room again. */
+static bool is_wrong_place(int why)
+{
+    return why == ENOENT || why == ENOTDIR || why == EACCES || why == EPERM || why == ELOOP || why == ENAMETOOLONG;
+}
+
 static int replace_file(const char *path, struct psa_str text, struct psa_error *error)
 {
     char temporary[PATH_MAX];
@@ -106,8 +114,13 @@ static int replace_file(const char *path, struct psa_str text, struct psa_error 
 
     if (snprintf(temporary, sizeof temporary, "%s%s", path, temporary_suffix) >= (int)sizeof temporary)
         return psa_fail(error, PSA_EXIT_PERMANENT, "'%s': the file name is too long", path);
-    fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (fd < 0) return psa_fail(error, PSA_EXIT_RUNTIME, "%s: cannot create: %s", temporary, strerror(errno));
+    /* Whatever stands there, what a killed run left or a link that somebody put there, is not written to. */
+    if (unlink(temporary) != 0 && errno != ENOENT)
+        return psa_fail(error, PSA_EXIT_RUNTIME, "%s: cannot remove: %s", temporary, strerror(errno));
+    fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (fd < 0)
+        return psa_fail(error, is_wrong_place(errno) ? PSA_EXIT_PERMANENT : PSA_EXIT_RUNTIME, "%s: cannot create: %s",
+                        temporary, strerror(errno));
     status = psa_write_all(fd, temporary, text.p, text.n, error);
     if (status == 0 && fsync(fd) != 0)
         status = psa_fail(error, PSA_EXIT_RUNTIME, "%s: cannot sync: %s", temporary, strerror(errno));
@@ -146,19 +159,20 @@ int psa_file_replace(const char *path, struct psa_str text, struct psa_error *er
     return replace_file(path, text, error);
 }
 
-int psa_file_read(const char *path, int64_t max_bytes, struct psa_buf *text, struct psa_error *error)
+/* To the end of the file. A folder can be opened, and says what it is when it is read. */
+static int read_to_end(int fd, const char *path, int64_t max_bytes, struct psa_buf *text, struct psa_error *error)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC), status = 0;
+    int status = 0;
 
-    if (fd < 0 && errno == ENOENT) return 1;
-    if (fd < 0) return psa_fail(error, PSA_EXIT_PERMANENT, "%s: cannot open: %s", path, strerror(errno));
     for (;;) {
         char *room = psa_buf_room(text, PSA_WRITER_BYTES);
         ssize_t n = room ? read(fd, room, PSA_WRITER_BYTES) : 0;
 
         if (!room) status = psa_fail_memory(error, "reading a file");
         if (n < 0 && errno == EINTR) continue;
-        if (n < 0) status = psa_fail(error, PSA_EXIT_RUNTIME, "%s: cannot read: %s", path, strerror(errno));
+        if (n < 0)
+            status = psa_fail(error, errno == EISDIR ? PSA_EXIT_PERMANENT : PSA_EXIT_RUNTIME, "%s: cannot read: %s",
+                              path, strerror(errno));
         if (n <= 0) break;
         text->n += (size_t)n;
         if ((int64_t)text->n > max_bytes) {
@@ -166,6 +180,30 @@ int psa_file_read(const char *path, int64_t max_bytes, struct psa_buf *text, str
             break;
         }
     }
+    return status;
+}
+
+int psa_file_read(const char *path, int64_t max_bytes, struct psa_buf *text, struct psa_error *error)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC), status;
+
+    if (fd < 0 && errno == ENOENT) return 1;
+    if (fd < 0) return psa_fail(error, PSA_EXIT_PERMANENT, "%s: cannot open: %s", path, strerror(errno));
+    status = read_to_end(fd, path, max_bytes, text, error);
+    close(fd);
+    return status;
+}
+
+int psa_file_read_plain(const char *path, int64_t max_bytes, struct psa_buf *text, struct psa_error *error)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), status;
+    struct stat there;
+
+    if (fd < 0 && errno == ENOENT) return 1;
+    if (fd < 0) return psa_fail(error, PSA_EXIT_PERMANENT, "%s: cannot open: %s", path, strerror(errno));
+    if (fstat(fd, &there) != 0 || !S_ISREG(there.st_mode))
+        status = psa_fail(error, PSA_EXIT_PERMANENT, "%s: is no plain file", path);
+    else status = read_to_end(fd, path, max_bytes, text, error);
     close(fd);
     return status;
 }

@@ -33,6 +33,8 @@ int psa_file_replace(const char *path, struct psa_str text, struct psa_error *er
 int psa_file_check_folder(const char *path, struct psa_error *error);
 /* Append a whole file to text. 1, without an error, when there is no such file; above max_bytes it is refused. */
 int psa_file_read(const char *path, int64_t max_bytes, struct psa_buf *text, struct psa_error *error);
+/* The same, for a name that nobody wrote: only a plain file is read, since to open a FIFO would wait for its other end. */
+int psa_file_read_plain(const char *path, int64_t max_bytes, struct psa_buf *text, struct psa_error *error);
 
 /* Remove every PATH.N, N being digits, whose number is greater than `id`, and every PATH.N.tmp: what psa_file_replace had
  * written of it when it was killed. */

@@ -3,17 +3,16 @@
 
 #include <float.h>
 #include <math.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define LEAST_SHARE 0.25 /* of Phase I's variance: a machine at rest shall not make every movement an alarm */
 #define ROUNDING 10.0    /* a spread of so many roundings of the mean is none, as scikit-learn's scaler sees it */
-#define FIRST_ROWS 16    /* of Phase I's memory; it doubles from there */
 
 int psa_chart_init(struct psa_chart *chart, const struct psa_chart_options *options, size_t n_columns)
 {
     *chart = (struct psa_chart){ .options = *options, .n_columns = n_columns, .hold = INFINITY, .raw = NAN };
+    psa_warmup_rows_init(&chart->rows, n_columns, options->warmup);
     chart->column = calloc(n_columns + 1, sizeof *chart->column);
     chart->newest = calloc(n_columns + 1, sizeof *chart->newest);
     if (chart->column == NULL || chart->newest == NULL) {
@@ -28,7 +27,7 @@ void psa_chart_free(struct psa_chart *chart)
 {
     free(chart->column);
     free(chart->newest);
-    free(chart->rows);
+    psa_warmup_rows_free(&chart->rows);
     free(chart->learned);
     *chart = (struct psa_chart){ .n_columns = 0 };
 }
@@ -52,6 +51,7 @@ static double ewma_step(struct psa_chart_column *column, double z, double lambda
 
 static double cusum_step(struct psa_chart_column *column, double z, double allowance, double hold)
 {
+    z = fmin(fmax(z, -PSA_CHART_OUTLIER), PSA_CHART_OUTLIER);
     column->up = fmin(fmax(0.0, column->up + z - allowance), hold);
     column->down = fmin(fmax(0.0, column->down - z - allowance), hold);
     return fmax(column->up, column->down);
@@ -95,8 +95,8 @@ static double inflation(const struct psa_chart *chart, size_t j)
 
     column.inflation = 1.0;
     restart(&column);
-    for (size_t i = 0; i < chart->n_rows; i++) {
-        double x = chart->rows[i * chart->n_columns + j], score;
+    for (size_t i = 0; i < chart->rows.n; i++) {
+        double x = psa_warmup_row(&chart->rows, i)[j], score;
 
         if (isnan(x)) continue;
         score = ewma_step(&column, standardised(&column, x), chart->options.lambda);
@@ -109,16 +109,16 @@ static double inflation(const struct psa_chart *chart, size_t j)
 static void learn_column(struct psa_chart *chart, size_t j)
 {
     struct psa_chart_column *column = &chart->column[j];
-    const double *x = chart->rows + j;
+    const double *x = chart->rows.value + j;
     double mean = 0.0, variance = 0.0, n = 0.0, spread;
 
-    for (size_t i = 0; i < chart->n_rows; i++) {
+    for (size_t i = 0; i < chart->rows.n; i++) {
         if (isnan(x[i * chart->n_columns])) continue;
         mean += x[i * chart->n_columns];
         n += 1.0;
     }
     mean /= n;
-    for (size_t i = 0; i < chart->n_rows; i++) {
+    for (size_t i = 0; i < chart->rows.n; i++) {
         double d = x[i * chart->n_columns] - mean;
 
         if (!isnan(d)) variance += d * d;
@@ -137,41 +137,17 @@ static void learn_column(struct psa_chart *chart, size_t j)
 /* Phase I is over: learn the baseline, score its rows by it, and begin anew. */
 static int begin(struct psa_chart *chart)
 {
-    chart->learned = malloc(chart->n_rows * sizeof *chart->learned);
+    chart->learned = malloc(chart->rows.n * sizeof *chart->learned);
     if (chart->learned == NULL) return -1;
     for (size_t j = 0; j < chart->n_columns; j++) {
         learn_column(chart, j);
         restart(&chart->column[j]);
     }
-    for (size_t i = 0; i < chart->n_rows; i++)
-        chart->learned[i] = chart_row(chart, chart->rows + i * chart->n_columns, NULL);
+    for (size_t i = 0; i < chart->rows.n; i++)
+        chart->learned[i] = chart_row(chart, psa_warmup_row(&chart->rows, i), NULL);
     for (size_t j = 0; j < chart->n_columns; j++) restart(&chart->column[j]);
-    free(chart->rows);
-    chart->rows = NULL;
+    psa_warmup_rows_free(&chart->rows);
     chart->charting = true;
-    return 0;
-}
-
-static int reserve_row(struct psa_chart *chart)
-{
-    size_t cap = chart->cap_rows > 0 ? 2 * chart->cap_rows : FIRST_ROWS;
-    double *rows;
-
-    if (chart->n_rows < chart->cap_rows) return 0;
-    if (cap > chart->options.warmup) cap = chart->options.warmup;
-    if (cap <= chart->n_rows || cap > SIZE_MAX / sizeof *rows / (chart->n_columns + 1)) return -1;
-    rows = realloc(chart->rows, cap * (chart->n_columns + 1) * sizeof *rows);
-    if (rows == NULL) return -1;
-    chart->rows = rows;
-    chart->cap_rows = cap;
-    return 0;
-}
-
-int psa_chart_restore_row(struct psa_chart *chart, const double *row)
-{
-    if (chart->charting || reserve_row(chart) != 0) return -1;
-    memcpy(chart->rows + chart->n_rows * chart->n_columns, row, chart->n_columns * sizeof *row);
-    chart->n_rows++;
     return 0;
 }
 
@@ -186,9 +162,9 @@ int psa_chart_update(struct psa_chart *chart, const double *row, double *contrib
         *raw = chart_row(chart, row, contribution);
     } else {
         for (size_t j = 0; contribution != NULL && j < chart->n_columns; j++) contribution[j] = 0.0;
-        if (psa_chart_restore_row(chart, row) != 0) return -1;
-        if (chart->n_rows == chart->options.warmup && begin(chart) != 0) {
-            chart->n_rows--;
+        if (psa_warmup_rows_add(&chart->rows, row) != 0) return -1;
+        if (chart->rows.n == chart->options.warmup && begin(chart) != 0) {
+            chart->rows.n--;
             return -1;
         }
     }
@@ -197,11 +173,16 @@ int psa_chart_update(struct psa_chart *chart, const double *row, double *contrib
     return 0;
 }
 
-static void move_baseline(struct psa_chart_column *column, double x, double weight)
+/* A CUSUM can leave an outlier without an alarm: the baseline sees it as near as the sums do. */
+static void move_baseline(struct psa_chart_column *column, double x, double weight, enum psa_chart_kind kind)
 {
-    double d = x - column->mean, variance = (1.0 - weight) * (column->variance + weight * d * d);
+    double d = x - column->mean, variance, far;
 
-    if (isnan(d) || !isfinite(variance)) return;
+    if (isnan(d)) return;
+    far = PSA_CHART_OUTLIER * sqrt(column->inflation * column->variance);
+    if (kind == PSA_CHART_CUSUM) d = fmin(fmax(d, -far), far);
+    variance = (1.0 - weight) * (column->variance + weight * d * d);
+    if (!isfinite(variance)) return;
     column->mean += weight * d;
     column->variance = fmax(column->least_variance, variance);
 }
@@ -214,7 +195,8 @@ void psa_chart_judged(struct psa_chart *chart, bool alarm)
     if (alarm && !chart->alarm) chart->hold = chart->raw;
     chart->alarm = alarm;
     if (alarm || isnan(chart->raw) || chart->options.freeze) return;
-    for (size_t j = 0; j < chart->n_columns; j++) move_baseline(&chart->column[j], chart->newest[j], weight);
+    for (size_t j = 0; j < chart->n_columns; j++)
+        move_baseline(&chart->column[j], chart->newest[j], weight, chart->options.kind);
 }
 
 void psa_chart_gap(struct psa_chart *chart)
@@ -237,8 +219,8 @@ static bool column_is_sound(const struct psa_chart_column *column)
 
 bool psa_chart_is_sound(const struct psa_chart *chart)
 {
-    if (!chart->charting) return chart->n_rows < chart->options.warmup && !chart->alarm;
-    if (chart->rows != NULL || (chart->alarm && !(chart->hold >= 0.0))) return false;
+    if (!chart->charting) return chart->rows.n < chart->options.warmup && !chart->alarm;
+    if (chart->rows.value != NULL || (chart->alarm && !(chart->hold >= 0.0))) return false;
     for (size_t j = 0; j < chart->n_columns; j++) {
         if (!column_is_sound(&chart->column[j])) return false;
     }

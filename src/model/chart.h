@@ -25,8 +25,11 @@
  *     allowance:
  *         S+_j(t) = max(0, S+_j(t-1) + z_j - k),   S-_j(t) = max(0, S-_j(t-1) - z_j - k)
  *         raw = max over j of max(S+_j, S-_j)
+ *     with z_j held within +- PSA_CHART_OUTLIER, in the baseline below too: one wild reading is no shift, and alone is no
+ *     alarm, nor does it deafen the chart (Winsorized as in J. M. Lucas, R. B. Crosier, "Robust CUSUM: A Robustness Study
+ *     for CUSUM Quality Control Schemes", Communications in Statistics - Theory and Methods 11(23), 1982, pp. 2669-2687).
  *     It is not reset by an alarm. While one is on, the sums are held at the raw score that began it, so that the chart
- *     comes down as soon as the process is back, however long it was away.
+ *     comes down as soon as the process is back, however long and however far it was away.
  *
  * A missing value leaves its column's chart as it is. A column without a value in the warm-up is never charted.
  *
@@ -46,8 +49,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Standard deviations beyond which a value is no further out. */
+#include "model/warmup_rows.h"
+
+/* Standard deviations beyond which a value is no further out, and for a CUSUM. */
 #define PSA_CHART_FAR 1e6
+#define PSA_CHART_OUTLIER 4.0
 
 enum psa_chart_kind { PSA_CHART_EWMA, PSA_CHART_CUSUM };
 
@@ -77,8 +83,7 @@ struct psa_chart {
     double hold;                     /* CUSUM: where the sums are held while the alarm is on */
     double *newest;                  /* [n_columns], the row that is to be judged */
     double raw;                      /* its score */
-    double *rows;                    /* [n_rows][n_columns], Phase I's so far; NULL later */
-    size_t n_rows, cap_rows;
+    struct psa_warmup_rows rows;     /* Phase I's so far; later only how many */
     double *learned; /* [warmup], the scores of Phase I's rows by its own baseline, until the next update; or NULL */
 };
 
@@ -99,9 +104,6 @@ void psa_chart_judged(struct psa_chart *chart, bool alarm);
 
 /* The next row does not follow the last one: averages and sums begin anew. */
 void psa_chart_gap(struct psa_chart *chart);
-
-/* Add a row to a fresh chart's Phase I without ending it. 0, or -1 when memory is out or there are `warmup` already. */
-int psa_chart_restore_row(struct psa_chart *chart, const double *row);
 
 /* May the columns' numbers, `hold` and the number of rows be those of a chart? For what comes from a file. */
 bool psa_chart_is_sound(const struct psa_chart *chart);

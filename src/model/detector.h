@@ -25,6 +25,7 @@ enum psa_detector_trait {
     PSA_DETECTOR_TRAINS = 2,    /* psa-train makes models of it */
     PSA_DETECTOR_ADAPTS = 4,    /* by a model too it can go on learning: --adapt */
     PSA_DETECTOR_REMEMBERS = 8, /* by a model too it remembers rows of its stream: each has a detector of its own */
+    PSA_DETECTOR_NULLS = 32,    /* by a model too it is told which values are missing */
     PSA_DETECTOR_REVERSED = 16, /* people read its raw score with the sign turned: lower is more anomalous */
 };
 
@@ -60,6 +61,9 @@ struct psa_detector {
     /* Memory that a call may use until it returns (model/linear.h), one for all detectors of the caller, who frees it; NULL:
      * the detector makes and keeps its own. */
     struct psa_scratch *scratch;
+    /* Lent by the caller, NULL when not wanted: start() and update() write what the engineer should know of this stream, each
+     * thing once, as one sentence in its text, which is empty otherwise. */
+    struct psa_error *note;
     void *state; /* the type's own */
     /*
      * [n_columns], lent by the caller for each update(), NULL when not wanted: how much each column drove the row's score.
@@ -99,7 +103,8 @@ struct psa_detector_type {
      * nothing to stop. */
     int (*start)(struct psa_detector *detector, struct psa_error *error);
     /*
-     * Take in the next row of n_columns values: scaled, none missing, by a model; as they come, NaN for a null, from a
+     * Take in the next row of n_columns values: scaled by a model, none missing unless
+     * PSA_DETECTOR_NULLS; as they come, NaN for a null, from a
      * stream (never all NaN). *raw becomes its oriented score, NaN while that cannot be told. 0, or -1 when memory is out.
      */
     int (*update)(struct psa_detector *detector, const double *row, int64_t time_ns, double *raw);

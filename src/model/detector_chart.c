@@ -30,9 +30,12 @@ static const struct {
 
 enum { NUMBERS = sizeof numbers / sizeof *numbers };
 
+/* Members of a saved state, as bits: numbers[i] is bit i; then the others. */
+enum member { CHARTING = 1 << NUMBERS, ROWS = CHARTING << 1, ALARM = CHARTING << 2, HOLD = CHARTING << 3 };
+
 struct chart_state {
     struct psa_chart chart;
-    unsigned loaded; /* bit i: numbers[i] was */
+    unsigned loaded; /* members that came with a saved state */
 };
 
 int psa_chart_detector_start(struct psa_detector *detector, enum psa_chart_kind kind, struct psa_error *error)
@@ -67,7 +70,7 @@ int psa_chart_detector_update(struct psa_detector *detector, const double *row, 
 
     (void)time_ns;
     detector->learned = state->chart.learned;
-    detector->n_learned = state->chart.learned != NULL ? state->chart.n_rows : 0;
+    detector->n_learned = state->chart.learned != NULL ? state->chart.rows.n : 0;
     return status;
 }
 
@@ -108,13 +111,7 @@ void psa_chart_detector_save(const struct psa_detector *detector, struct psa_buf
 
     psa_buf_member_bool(out, "charting", chart->charting);
     if (!chart->charting) {
-        psa_buf_name(out, "rows");
-        psa_buf_puts(out, "[");
-        for (size_t i = 0; i < chart->n_rows; i++) {
-            psa_buf_comma(out);
-            psa_buf_numbers(out, chart->rows + i * chart->n_columns, chart->n_columns);
-        }
-        psa_buf_puts(out, "]");
+        psa_warmup_rows_save(&chart->rows, out);
         return;
     }
     for (size_t k = 0; k < NUMBERS; k++) {
@@ -132,22 +129,6 @@ void psa_chart_detector_save(const struct psa_detector *detector, struct psa_buf
 
 /* ---- loading -------------------------------------------------------------------------------------------------------- */
 
-static bool load_rows(struct psa_chart *chart, double *row, struct psa_json *in)
-{
-    if (!psa_json_enter_array(in)) return false;
-    while (psa_json_next_item(in)) {
-        size_t n = 0;
-
-        psa_json_enter_array(in);
-        while (psa_json_next_item(in)) {
-            if (n == chart->n_columns) return false;
-            row[n++] = psa_json_number(in);
-        }
-        if (in->fault.what != NULL || n != chart->n_columns || psa_chart_restore_row(chart, row) != 0) return false;
-    }
-    return in->fault.what == NULL;
-}
-
 static bool load_number(struct psa_chart *chart, size_t number, struct psa_json *in)
 {
     size_t n = 0;
@@ -160,26 +141,35 @@ static bool load_number(struct psa_chart *chart, size_t number, struct psa_json 
     return in->fault.what == NULL && n == chart->n_columns;
 }
 
+static unsigned member_of(struct psa_str name)
+{
+    for (unsigned k = 0; k < NUMBERS; k++) {
+        if (psa_str_eq(name, numbers[k].name)) return 1u << k;
+    }
+    return psa_str_eq(name, "charting") ? CHARTING
+           : psa_str_eq(name, "rows")   ? ROWS
+           : psa_str_eq(name, "alarm")  ? ALARM
+           : psa_str_eq(name, "hold")   ? HOLD
+                                        : 0;
+}
+
 bool psa_chart_detector_load(struct psa_detector *detector, struct psa_str name, struct psa_json *in)
 {
     struct chart_state *state = detector->state;
     struct psa_chart *chart = &state->chart;
+    unsigned member = member_of(name), number = 0;
 
-    for (size_t k = 0; k < NUMBERS; k++) {
-        if (!psa_str_eq(name, numbers[k].name)) continue;
-        state->loaded |= 1u << k;
-        return load_number(chart, k, in);
-    }
-    if (psa_str_eq(name, "charting")) {
-        chart->charting = psa_json_bool(in);
-    } else if (psa_str_eq(name, "alarm")) {
-        chart->alarm = psa_json_bool(in);
-    } else if (psa_str_eq(name, "hold")) {
-        chart->hold = psa_json_number(in);
-    } else {
-        /* The row buffer lends itself: it is written by the first update only. */
-        return psa_str_eq(name, "rows") && !chart->charting && chart->n_rows == 0 &&
-               load_rows(chart, chart->newest, in);
+    if (member == 0 || state->loaded & member) return false;
+    state->loaded |= member;
+    switch (member) {
+    case CHARTING: chart->charting = psa_json_bool(in); break;
+    case ALARM: chart->alarm = psa_json_bool(in); break;
+    case HOLD: chart->hold = psa_json_number(in); break;
+    /* The row buffer lends itself: it is written by the first update only. */
+    case ROWS: return psa_warmup_rows_load(&chart->rows, chart->newest, in);
+    default:
+        while (!(member & 1u << number)) number++;
+        return load_number(chart, number, in);
     }
     return in->fault.what == NULL;
 }
@@ -187,6 +177,9 @@ bool psa_chart_detector_load(struct psa_detector *detector, struct psa_str name,
 bool psa_chart_detector_loaded(struct psa_detector *detector)
 {
     const struct chart_state *state = detector->state;
+    const struct psa_chart *chart = &state->chart;
+    unsigned expected = CHARTING;
 
-    return psa_chart_is_sound(&state->chart) && state->loaded == (state->chart.charting ? (1u << NUMBERS) - 1 : 0u);
+    expected |= !chart->charting ? ROWS : (CHARTING - 1) | ALARM | (chart->alarm ? HOLD : 0);
+    return state->loaded == expected && psa_chart_is_sound(chart);
 }

@@ -6,7 +6,11 @@
  *                   "mean":[..],"scale":[..],"norm":g,          of the channels; of the geometric mean
  *                   "parts":[{"limit":q,"mean":[..],"scale":[..],"components":[..]},..]}      one for each of the lags
  *
- * The same members but for variance are "fit" in a saved state, beside the rows that the next fit will be made from.
+ * The same members but for variance are "fit" in a saved state, beside the rows that the next fit will be made from:
+ *
+ *     "seen":n,"number":n,"last_alarm":n,"alarm":b,"stack":[..],
+ *     "waiting":{"numbers":[..],"rows":[..]},"normal":{..},     while it learns
+ *     "has_fit":b,"fit":{..}                                    fit where has_fit
  */
 #include <math.h>
 #include <stdlib.h>
@@ -16,7 +20,7 @@
 #include "model/dynamic_pca.h"
 #include "model/model_file.h"
 
-#define LONGEST_TIMES 4              /* least rows of a fit, in stacks: fewer say nothing about the stack's columns */
+#define LONGEST_TIMES 4              /* least rows that may be asked for, in stacks: fewer are a mistake */
 #define SCALE_MIN 1e-10              /* of a stacked column: narrower ones are constant */
 #define COUNT_MAX ((int64_t)1 << 53) /* rows that can be told from each other in a state */
 
@@ -26,9 +30,27 @@ struct parameters {
     struct psa_dpca_fit fit;
 };
 
+/* Members of a saved state, as bits. */
+enum member {
+    SEEN = 1,
+    NUMBER = 2,
+    LAST_ALARM = 4,
+    ALARM = 8,
+    STACK = 16,
+    WAITING = 32,
+    NORMAL = 64,
+    HAS_FIT = 128,
+    FIT = 256
+};
+
+/* What the engineer should know of a stream, as bits. */
+enum fact { NO_FIT = 1, BLIND = 2 };
+
 /* At work. */
 struct state {
     struct psa_dpca dpca;
+    unsigned loaded;        /* members that came with a saved state */
+    unsigned noted;         /* what was said already, as bits */
     struct psa_scratch own; /* where the caller lends none */
 };
 
@@ -69,6 +91,20 @@ static size_t longest_of(const struct psa_detector_settings *settings)
     return (size_t)longest;
 }
 
+/* --warmup and --reference as many rows as the columns need, and say so. */
+static void lengthen(struct psa_detector *detector, struct psa_dpca_settings *settings)
+{
+    int64_t needed = psa_dpca_rows_needed(settings->n_columns, settings->lag, settings->n_lag);
+    int64_t warmup = settings->warmup, reference = settings->reference;
+
+    if (detector->model == NULL && warmup < needed) settings->warmup = needed;
+    if (settings->refit > 0 && reference < needed) settings->reference = needed;
+    if (detector->note == NULL || (warmup == settings->warmup && reference == settings->reference)) return;
+    psa_fail(detector->note, 0,
+             "%zu fields with these lags need %lld rows to learn from, so --warmup is %lld and --reference %lld",
+             settings->n_columns, (long long)needed, (long long)settings->warmup, (long long)settings->reference);
+}
+
 static int start(struct psa_detector *detector, struct psa_error *error)
 {
     const struct psa_detector_settings *asked = detector->settings;
@@ -95,11 +131,42 @@ static int start(struct psa_detector *detector, struct psa_error *error)
     if (settings.refit > 0 && check_size(model != NULL ? psa_dpca_longest(&model->fit) : longest_of(asked),
                                          detector->n_columns, "--reference", asked->reference, error) != 0)
         return -1;
+    lengthen(detector, &settings);
     detector->state = state = calloc(1, sizeof *state);
     if (state != NULL && psa_dpca_start(&state->dpca, &settings, model == NULL ? NULL : &model->fit) == 0) return 0;
     free(state);
     detector->state = NULL;
     return psa_fail_memory(error, "starting dynamic PCA");
+}
+
+/* Where to say this; NULL: it was said, or nobody listens. */
+static struct psa_error *note_of(const struct psa_detector *detector, enum fact fact)
+{
+    struct state *state = detector->state;
+
+    if (detector->note == NULL || state->noted & fact) return NULL;
+    state->noted |= fact;
+    return detector->note;
+}
+
+#define BLIND_SAYS                                                                                               \
+    "the components of %zu rows stacked hold all there is, so that every row scores 0; give longer --lags or a " \
+    "smaller --variance"
+
+static void note_facts(const struct psa_detector *detector)
+{
+    const struct psa_dpca *dpca = &((const struct state *)detector->state)->dpca;
+    struct psa_error *note;
+    size_t lag;
+
+    if (dpca->barren && (note = note_of(detector, NO_FIT)) != NULL)
+        psa_fail(
+            note, 0,
+            "nothing could be learned from the warm-up: no field has values in half of the rows, or never %zu rows "
+            "followed each other; it goes on trying",
+            dpca->longest);
+    if (dpca->fresh && (lag = psa_dpca_blind(&dpca->fit)) > 0 && (note = note_of(detector, BLIND)) != NULL)
+        psa_fail(note, 0, BLIND_SAYS, lag);
 }
 
 static int update(struct psa_detector *detector, const double *row, int64_t time_ns, double *raw)
@@ -109,6 +176,7 @@ static int update(struct psa_detector *detector, const double *row, int64_t time
 
     (void)time_ns;
     if (psa_dpca_update(&state->dpca, row, scratch, detector->contribution, raw) != 0) return -1;
+    note_facts(detector);
     detector->learned = state->dpca.learned;
     detector->n_learned = state->dpca.n_learned;
     return 0;
@@ -184,8 +252,10 @@ static void read_components(struct psa_dpca_part *part, struct psa_json *in)
     if (n == 0 || n > part->width * part->width || n % part->width != 0)
         psa_json_refuse(in, "components are not vectors of the stack's length");
     else if (psa_dpca_part_room(part, n / part->width) != 0) psa_json_refuse(in, "memory is out");
-    if (in->fault.what == NULL && read_numbers(in, part->component, n, -1.0 - 1e-6))
-        part->n_component = n / part->width;
+    if (in->fault.what != NULL || !read_numbers(in, part->component, n, -INFINITY)) return;
+    part->n_component = n / part->width;
+    if (!psa_unit_vectors(part->component, part->n_component, part->width))
+        psa_json_refuse(in, "a component is not of length 1");
 }
 
 static void read_part(struct psa_dpca_part *part, struct psa_json *in)
@@ -306,6 +376,7 @@ static void save(const struct psa_detector *detector, struct psa_buf *out)
         save_queue(dpca, "waiting", &dpca->waiting, out);
         save_queue(dpca, "normal", &dpca->normal, out);
     }
+    psa_buf_member_bool(out, "has_fit", dpca->has_fit);
     if (!dpca->has_fit) return;
     psa_buf_name(out, "fit");
     psa_buf_puts(out, "{");
@@ -368,23 +439,39 @@ static bool load_fit(struct psa_dpca *dpca, struct psa_json *in)
     psa_json_enter_object(in);
     while (psa_json_next_member(in, &name))
         if (!read_fit(&dpca->fit, dpca->settings.n_columns, name, in)) return psa_json_refuse(in, "not a fit");
-    dpca->has_fit = true;
     return in->fault.what == NULL && (fit_lacks(&dpca->fit) == NULL || psa_json_refuse(in, "the fit lacks a member"));
+}
+
+static enum member member_of(struct psa_str name)
+{
+    static const char *const names[] = { "seen",    "number", "last_alarm", "alarm", "stack",
+                                         "waiting", "normal", "has_fit",    "fit" };
+
+    for (unsigned i = 0; i < sizeof names / sizeof *names; i++)
+        if (psa_str_eq(name, names[i])) return (enum member)(1u << i);
+    return 0;
 }
 
 static bool load(struct psa_detector *detector, struct psa_str name, struct psa_json *in)
 {
-    struct psa_dpca *dpca = &((struct state *)detector->state)->dpca;
+    struct state *state = detector->state;
+    struct psa_dpca *dpca = &state->dpca;
+    enum member member = member_of(name);
 
-    if (psa_str_eq(name, "seen")) dpca->seen = psa_model_count(in, 0, COUNT_MAX);
-    else if (psa_str_eq(name, "number")) dpca->number = psa_model_count(in, -1, COUNT_MAX);
-    else if (psa_str_eq(name, "last_alarm")) dpca->last_alarm = psa_model_count(in, -1, COUNT_MAX);
-    else if (psa_str_eq(name, "alarm")) dpca->alarm = psa_json_bool(in);
-    else if (psa_str_eq(name, "stack")) return load_stack(dpca, in);
-    else if (psa_str_eq(name, "waiting")) return load_queue(dpca, &dpca->waiting, in);
-    else if (psa_str_eq(name, "normal")) return load_queue(dpca, &dpca->normal, in);
-    else if (psa_str_eq(name, "fit")) return load_fit(dpca, in);
-    else return false;
+    if (state->loaded & member) return psa_json_refuse(in, "a member comes twice");
+    state->loaded |= member;
+    switch (member) {
+    case SEEN: dpca->seen = psa_model_count(in, 0, COUNT_MAX); break;
+    case NUMBER: dpca->number = psa_model_count(in, -1, COUNT_MAX); break;
+    case LAST_ALARM: dpca->last_alarm = psa_model_count(in, -1, COUNT_MAX); break;
+    case ALARM: dpca->alarm = psa_json_bool(in); break;
+    case STACK: return load_stack(dpca, in);
+    case WAITING: return load_queue(dpca, &dpca->waiting, in);
+    case NORMAL: return load_queue(dpca, &dpca->normal, in);
+    case HAS_FIT: dpca->has_fit = psa_json_bool(in); break;
+    case FIT: return load_fit(dpca, in);
+    default: return false;
+    }
     return in->fault.what == NULL;
 }
 
@@ -399,9 +486,14 @@ static bool ascends(const struct psa_dpca_queue *queue, int64_t from, int64_t to
 
 static bool loaded(struct psa_detector *detector)
 {
-    struct psa_dpca *dpca = &((struct state *)detector->state)->dpca;
+    const struct state *state = detector->state;
+    const struct psa_dpca *dpca = &state->dpca;
     const struct psa_dpca_settings *settings = &dpca->settings;
+    unsigned expected = SEEN | NUMBER | LAST_ALARM | ALARM | STACK | HAS_FIT;
 
+    if (dpca->has_fit) expected |= FIT;
+    if (psa_dpca_learns(dpca)) expected |= WAITING | NORMAL;
+    if (state->loaded != expected) return false;
     if (dpca->number < dpca->seen - 1 || dpca->last_alarm > dpca->number) return false;
     if ((int64_t)dpca->n_stack > dpca->seen) return false;
     if (dpca->has_fit) {
@@ -430,21 +522,30 @@ static int64_t *number_rows(const struct psa_training *training)
 static int fit_rows(struct parameters *parameters, const struct psa_training *training, const int64_t *number,
                     double *scores, struct psa_error *error)
 {
+    const struct psa_detector_settings *settings = training->settings;
     struct psa_dpca_rows rows = { training->rows, number, training->n_rows };
-    size_t longest = psa_dpca_longest(&parameters->fit), windows = psa_dpca_windows(&rows, longest);
+    size_t longest = psa_dpca_longest(&parameters->fit), windows = psa_dpca_windows(&rows, longest),
+           lag[PSA_DPCA_LAGS_MAX];
     struct psa_scratch scratch = { 0 };
+    size_t needed;
     int failed;
 
-    if (windows < longest * (LONGEST_TIMES - 1))
-        return psa_fail(
-            error, PSA_EXIT_PERMANENT,
-            "%zu rows in %zu runs hold %zu windows of %zu consecutive rows; at least %zu are needed, or shorter "
-            "--lags",
-            training->n_rows, training->n_run, windows, longest, longest * (LONGEST_TIMES - 1));
+    for (size_t i = 0; i < settings->n_lag; i++) lag[i] = (size_t)settings->lag[i];
+    needed = (size_t)psa_dpca_rows_needed(training->n_columns, lag, settings->n_lag);
+    if (needed < longest * LONGEST_TIMES) needed = longest * LONGEST_TIMES;
+    if (windows + longest - 1 < needed)
+        return psa_fail(error, PSA_EXIT_PERMANENT,
+                        "%zu rows in %zu runs hold %zu windows of %zu consecutive rows; %zu features need at least "
+                        "%zu, as %zu rows in "
+                        "one run have, or shorter --lags",
+                        training->n_rows, training->n_run, windows, longest, training->n_columns,
+                        needed - (longest - 1), needed);
     if (training->progress != NULL) training->progress(training->progress_ctx, "fitting windows", windows, windows);
     failed = psa_dpca_fit_make(&parameters->fit, &rows, parameters->variance, &scratch, scores);
     psa_scratch_free(&scratch);
     if (failed < 0) return psa_fail_memory(error, "fitting");
+    if (failed == 0 && (longest = psa_dpca_blind(&parameters->fit)) > 0)
+        return psa_fail(error, PSA_EXIT_PERMANENT, BLIND_SAYS, longest);
     return failed == 0 ? 0 : psa_fail(error, PSA_EXIT_PERMANENT, "no components were found; are the rows all alike?");
 }
 
@@ -534,7 +635,8 @@ const struct psa_detector_type psa_dynamic_pca_detector = {
     .name = "dynamic-pca",
     .prefix = "dpca",
     .summary = "rows that do not fit how the fields moved together lately",
-    .traits = PSA_DETECTOR_STREAMS | PSA_DETECTOR_TRAINS | PSA_DETECTOR_ADAPTS | PSA_DETECTOR_REMEMBERS,
+    .traits =
+        PSA_DETECTOR_STREAMS | PSA_DETECTOR_TRAINS | PSA_DETECTOR_ADAPTS | PSA_DETECTOR_REMEMBERS | PSA_DETECTOR_NULLS,
     .on = 1.5,
     .off = 1.0,
     .start = start,

@@ -13,16 +13,21 @@
 #include "model/detector.h"
 #include "model/half_space_trees.h"
 
-enum loaded { LOW = 1, HIGH = 2, REFERENCE = 4, LATEST = 8, ALL = 15 };
+/* Members of a saved state, as bits. */
+enum member { SCORING = 1, LOW = 2, HIGH = 4, N_REFERENCE = 8, N_LATEST = 16, REFERENCE = 32, LATEST = 64, ROWS = 128 };
+
+#define WHEN_SCORING (SCORING | LOW | HIGH | N_REFERENCE | N_LATEST | REFERENCE | LATEST)
+#define WHEN_WARMING (SCORING | ROWS)
 
 struct state {
     struct psa_half_space_trees trees;
-    unsigned loaded;
+    unsigned loaded; /* members that came with a saved state */
 };
 
 static int check(const struct psa_detector *detector, struct psa_error *error)
 {
     const struct psa_detector_settings *settings = detector->settings;
+    int64_t leaves;
 
     if (settings->warmup < 2)
         return psa_fail(error, PSA_EXIT_PERMANENT,
@@ -34,6 +39,13 @@ static int check(const struct psa_detector *detector, struct psa_error *error)
     if (settings->depth < 1 || settings->depth > PSA_HALF_SPACE_DEPTH_MAX)
         return psa_fail(error, PSA_EXIT_PERMANENT, "--depth %lld: --half-space-trees takes 1 to %d",
                         (long long)settings->depth, PSA_HALF_SPACE_DEPTH_MAX);
+    leaves = settings->trees << settings->depth;
+    if (leaves > PSA_HALF_SPACE_LEAVES_MAX)
+        return psa_fail(error, PSA_EXIT_PERMANENT,
+                        "--trees %lld of --depth %lld are %lld leaves a stream, the limit of --half-space-trees is %d; "
+                        "choose fewer or shallower trees",
+                        (long long)settings->trees, (long long)settings->depth, (long long)leaves,
+                        PSA_HALF_SPACE_LEAVES_MAX);
     if (settings->samples < 1 || settings->samples > PSA_HALF_SPACE_WINDOW_MAX)
         return psa_fail(error, PSA_EXIT_PERMANENT, "--samples %lld: a window of --half-space-trees has 1 to %d rows",
                         (long long)settings->samples, PSA_HALF_SPACE_WINDOW_MAX);
@@ -70,7 +82,7 @@ static int update(struct psa_detector *detector, const double *row, int64_t time
 
     (void)time_ns;
     detector->learned = state->trees.learned;
-    detector->n_learned = state->trees.learned != NULL ? state->trees.n_rows : 0;
+    detector->n_learned = state->trees.learned != NULL ? state->trees.rows.n : 0;
     return status;
 }
 
@@ -122,52 +134,27 @@ static void save(const struct psa_detector *detector, struct psa_buf *out)
         save_counts(trees, "latest", trees->latest, out);
         return;
     }
-    psa_buf_name(out, "rows");
-    psa_buf_puts(out, "[");
-    for (size_t i = 0; i < trees->n_rows; i++) {
-        psa_buf_comma(out);
-        psa_buf_numbers(out, trees->rows + i * trees->n_columns, trees->n_columns);
-    }
-    psa_buf_puts(out, "]");
+    psa_warmup_rows_save(&trees->rows, out);
 }
 
 /* ---- loading -------------------------------------------------------------------------------------------------------- */
 
-static bool load_row(double *row, size_t n_columns, struct psa_json *in)
-{
-    size_t n = 0;
-
-    if (!psa_json_enter_array(in)) return false;
-    while (psa_json_next_item(in)) {
-        if (n == n_columns) return false;
-        row[n++] = psa_json_number(in);
-    }
-    return in->fault.what == NULL && n == n_columns;
-}
-
-static bool load_rows(struct psa_half_space_trees *trees, struct psa_json *in)
-{
-    if (trees->scoring || trees->n_rows > 0 || !psa_json_enter_array(in)) return false;
-    while (psa_json_next_item(in)) {
-        /* The newest row's place lends itself: it is written by the first update only. */
-        if (!load_row(trees->newest, trees->n_columns, in)) return false;
-        if (psa_half_space_trees_restore_row(trees, trees->newest) != 0) return false;
-    }
-    return in->fault.what == NULL;
-}
-
-/* Counts may come only when the trees are there, which the ranges make. */
+/* Counts may come only when the trees are there, which the ranges make; of each node once. */
 static bool load_counts(struct psa_half_space_trees *trees, uint16_t *count, struct psa_json *in)
 {
+    int64_t last = -1;
+
     if (!trees->scoring || trees->reference == NULL || !psa_json_enter_array(in)) return false;
     while (psa_json_next_item(in)) {
         int64_t node = psa_json_int(in), rows;
 
         if (!psa_json_next_item(in)) return false;
         rows = psa_json_int(in);
-        if (in->fault.what != NULL || node < 0 || (uint64_t)node >= trees->options.trees * trees->n_nodes) return false;
+        if (in->fault.what != NULL || node <= last || (uint64_t)node >= trees->options.trees * trees->n_nodes)
+            return false;
         if (rows < 1 || rows > PSA_HALF_SPACE_WINDOW_MAX) return false;
         count[node] = (uint16_t)rows;
+        last = node;
     }
     return in->fault.what == NULL;
 }
@@ -181,38 +168,46 @@ static bool load_size(size_t *size, struct psa_json *in)
     return true;
 }
 
-static bool load_range(struct state *state, double *range, enum loaded which, struct psa_json *in)
+static bool load_range(struct state *state, double *range, struct psa_json *in)
 {
     struct psa_half_space_trees *trees = &state->trees;
 
-    if (!trees->scoring || state->loaded & which || !load_row(range, trees->n_columns, in)) return false;
-    state->loaded |= which;
+    if (!trees->scoring || !psa_row_load(range, trees->n_columns, in)) return false;
     if (!(state->loaded & LOW) || !(state->loaded & HIGH)) return true;
     return psa_half_space_trees_grow(trees) == 0 || psa_json_refuse(in, "memory is out");
+}
+
+static enum member member_of(struct psa_str name)
+{
+    static const char *const names[] = { "scoring",  "low",       "high",   "n_reference",
+                                         "n_latest", "reference", "latest", "rows" };
+
+    for (unsigned i = 0; i < sizeof names / sizeof *names; i++) {
+        if (psa_str_eq(name, names[i])) return (enum member)(1u << i);
+    }
+    return 0;
 }
 
 static bool load(struct psa_detector *detector, struct psa_str name, struct psa_json *in)
 {
     struct state *state = detector->state;
     struct psa_half_space_trees *trees = &state->trees;
+    enum member member = member_of(name);
 
-    if (psa_str_eq(name, "scoring")) {
-        if (state->loaded != 0 || trees->n_rows > 0) return false;
-        trees->scoring = psa_json_bool(in);
-        return in->fault.what == NULL;
+    if (state->loaded & member) return false;
+    state->loaded |= member;
+    switch (member) {
+    case SCORING: trees->scoring = psa_json_bool(in); return in->fault.what == NULL;
+    case LOW: return load_range(state, trees->low, in);
+    case HIGH: return load_range(state, trees->high, in);
+    case N_REFERENCE: return load_size(&trees->n_reference, in);
+    case N_LATEST: return load_size(&trees->n_latest, in);
+    case REFERENCE: return load_counts(trees, trees->reference, in);
+    case LATEST: return load_counts(trees, trees->latest, in);
+    /* The newest row's place lends itself: it is written by the first update only. */
+    case ROWS: return psa_warmup_rows_load(&trees->rows, trees->newest, in);
+    default: return false;
     }
-    if (psa_str_eq(name, "low")) return load_range(state, trees->low, LOW, in);
-    if (psa_str_eq(name, "high")) return load_range(state, trees->high, HIGH, in);
-    if (psa_str_eq(name, "n_reference")) return load_size(&trees->n_reference, in);
-    if (psa_str_eq(name, "n_latest")) return load_size(&trees->n_latest, in);
-    if (psa_str_eq(name, "rows")) return load_rows(trees, in);
-    if (psa_str_eq(name, "reference")) {
-        state->loaded |= REFERENCE;
-        return load_counts(trees, trees->reference, in);
-    }
-    if (!psa_str_eq(name, "latest")) return false;
-    state->loaded |= LATEST;
-    return load_counts(trees, trees->latest, in);
 }
 
 static bool loaded(struct psa_detector *detector)
@@ -220,8 +215,8 @@ static bool loaded(struct psa_detector *detector)
     const struct state *state = detector->state;
     const struct psa_half_space_trees *trees = &state->trees;
 
-    if (!trees->scoring) return state->loaded == 0 && trees->n_rows < trees->options.warmup;
-    return state->loaded == ALL && trees->n_reference > 0 && trees->n_latest < trees->options.window;
+    if (!trees->scoring) return state->loaded == WHEN_WARMING && trees->rows.n < trees->options.warmup;
+    return state->loaded == WHEN_SCORING && trees->n_reference > 0 && trees->n_latest < trees->options.window;
 }
 
 /* An alarm begins where rows are no denser than if they were spread evenly, and ends where they are twice as dense. */

@@ -8,6 +8,7 @@
  * are the arrays of scikit-learn's trees, node after node; valid where psa_iforest_check has nothing against them. The
  * oriented raw score is -score_samples: about 0.5 and below for ordinary rows, towards 1 for odd ones.
  */
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -90,6 +91,21 @@ static int score_rows(const struct psa_iforest *forest, const struct psa_trainin
     return 0;
 }
 
+/* Trees split by single precision, as scikit-learn's do. */
+static int check_range(const struct psa_model *model, const struct psa_training *training, struct psa_error *error)
+{
+    size_t n = training->n_columns;
+
+    for (size_t k = 0; k < training->n_rows * n; k++)
+        if (!(fabs(training->rows[k]) <= (double)FLT_MAX))
+            return psa_fail(
+                error, PSA_EXIT_PERMANENT,
+                "feature %.*s has a value beyond 3.4e38, where the single precision of the trees ends; leave "
+                "out its record",
+                (int)model->feature[k % n].n, model->feature[k % n].p);
+    return 0;
+}
+
 static int train(struct psa_model *model, const struct psa_training *training, double *scores, struct psa_error *error)
 {
     const struct psa_detector_settings *settings = training->settings;
@@ -97,10 +113,13 @@ static int train(struct psa_model *model, const struct psa_training *training, d
     struct psa_iforest_training growing = { (size_t)settings->trees, (size_t)settings->samples,
                                             (uint64_t)settings->seed, show_trees, &shown };
     size_t n = training->n_rows * training->n_columns;
-    struct psa_iforest *forest = calloc(1, sizeof *forest);
-    float *rows = malloc((n + 1) * sizeof *rows);
+    struct psa_iforest *forest;
+    float *rows;
     int status = -1;
 
+    if (check_range(model, training, error) != 0) return -1;
+    forest = calloc(1, sizeof *forest);
+    rows = malloc((n + 1) * sizeof *rows);
     model->parameters = forest;
     for (size_t i = 0; rows != NULL && i < n; i++) rows[i] = (float)training->rows[i];
     if (forest != NULL && rows != NULL &&

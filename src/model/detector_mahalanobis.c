@@ -17,7 +17,7 @@
 #include "model/model_file.h"
 
 #define SUPPORT_MAX ((int64_t)1 << 53)
-#define VALUE_MAX 1e100 /* whose square is still a number */
+#define RANGE_MIN 1e-100 /* of a feature that moves: its square, and that times a small share, are above 0 */
 
 /* ---- at work ---------------------------------------------------------------------------------------------- */
 
@@ -63,6 +63,26 @@ static bool keep(struct psa_model *model, const struct psa_mahalanobis *trained)
     return true;
 }
 
+/* Are the squares of a feature's values and of their differences numbers that can be told from 0? */
+static int check_feature(const struct psa_model *model, const struct psa_training *training, size_t j,
+                         struct psa_error *error)
+{
+    double low = training->rows[j], high = low;
+
+    for (size_t i = 1; i < training->n_rows; i++) {
+        low = fmin(low, training->rows[i * training->n_columns + j]);
+        high = fmax(high, training->rows[i * training->n_columns + j]);
+    }
+    if (!(low >= -PSA_VALUE_MAX && high <= PSA_VALUE_MAX))
+        return psa_fail(error, PSA_EXIT_PERMANENT, "feature %.*s has a value beyond 1e100; scale it with --scaler",
+                        (int)model->feature[j].n, model->feature[j].p);
+    if (high > low && high - low < RANGE_MIN)
+        return psa_fail(error, PSA_EXIT_PERMANENT,
+                        "feature %.*s moves by less than 1e-100, too little to square; give it in a smaller unit",
+                        (int)model->feature[j].n, model->feature[j].p);
+    return 0;
+}
+
 static int check_rows(const struct psa_model *model, const struct psa_training *training, struct psa_error *error)
 {
     size_t c = training->n_columns;
@@ -75,10 +95,8 @@ static int check_rows(const struct psa_model *model, const struct psa_training *
             error, PSA_EXIT_PERMANENT,
             "%zu rows are too few for a robust covariance of %zu features; more than %zu are needed, better %zu",
             training->n_rows, c, 2 * c, 5 * c);
-    for (size_t k = 0; k < training->n_rows * c; k++)
-        if (!(fabs(training->rows[k]) <= VALUE_MAX))
-            return psa_fail(error, PSA_EXIT_PERMANENT, "feature %.*s has a value beyond 1e100; scale it with --scaler",
-                            (int)model->feature[k % c].n, model->feature[k % c].p);
+    for (size_t j = 0; j < c; j++)
+        if (check_feature(model, training, j, error) != 0) return -1;
     return 0;
 }
 
@@ -114,6 +132,10 @@ static int train(struct psa_model *model, const struct psa_training *training, d
     if (check_rows(model, training, error) != 0) return -1;
     failed = psa_mahalanobis_train(&trained, training->rows, training->n_rows, training->n_columns,
                                    (uint64_t)training->settings->seed, &progress, &column);
+    if (failed == 2)
+        return psa_fail(error, PSA_EXIT_PERMANENT,
+                        "more than half of the rows are one and the same point, as of a machine at rest; leave such "
+                        "rows out, the rest has no bulk to measure by");
     if (failed == 1)
         return psa_fail(
             error, PSA_EXIT_PERMANENT,

@@ -15,8 +15,6 @@
 #include "model/model_file.h"
 #include "model/pca.h"
 
-#define VALUE_MAX 1e100 /* whose square is still a number */
-
 /* At work. */
 struct state {
     double t2, q; /* of the newest row */
@@ -88,7 +86,7 @@ static int train(struct psa_model *model, const struct psa_training *training, d
     if (training->n_rows < 2)
         return psa_fail(error, PSA_EXIT_PERMANENT, "a PCA needs at least 2 rows, there is %zu", training->n_rows);
     for (size_t k = 0; k < training->n_rows * training->n_columns; k++)
-        if (!(fabs(training->rows[k]) <= VALUE_MAX))
+        if (!(fabs(training->rows[k]) <= PSA_VALUE_MAX))
             return psa_fail(error, PSA_EXIT_PERMANENT, "feature %.*s has a value beyond 1e100; scale it with --scaler",
                             (int)model->feature[k % training->n_columns].n, model->feature[k % training->n_columns].p);
     if (training->progress != NULL)
@@ -160,7 +158,7 @@ static const char *check(struct psa_model *model)
     if (pca->limit_t2 == 0.0 || pca->limit_q == 0.0) return "limit_t2 or limit_q is missing";
     for (size_t k = 0; k < pca->n_component; k++)
         if (!(pca->variance[k] > 0.0)) return "a variance is not above 0";
-    return NULL;
+    return psa_unit_vectors(pca->component, pca->n_component, pca->n_columns) ? NULL : "a component is not of length 1";
 }
 
 static void describe(const struct psa_model *model, struct psa_buf *out)

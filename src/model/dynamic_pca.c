@@ -9,8 +9,7 @@
 
 #include "dsp/quantile.h"
 
-#define BLOCK 64        /* windows stacked at a time while fitting */
-#define VALUE_MAX 1e100 /* larger values count as this, so that no square and no sum overflows */
+#define BLOCK 64 /* windows stacked at a time while fitting */
 #define CONSTANT_WIDTH \
     1e-10 /* a stacked column narrower than this, in standard deviations of its channel, is constant */
 
@@ -81,9 +80,40 @@ size_t psa_dpca_windows(const struct psa_dpca_rows *rows, size_t lag)
     return windows;
 }
 
+int64_t psa_dpca_rows_needed(size_t n_columns, const size_t *lag, size_t n_lag)
+{
+    size_t longest = 1, sum = 0;
+    double each;
+
+    for (size_t p = 0; p < n_lag; p++) {
+        sum += lag[p];
+        if (lag[p] > longest) longest = lag[p];
+    }
+    each = longest * n_columns < PSA_DPCA_WIDE ? PSA_DPCA_ROWS : PSA_DPCA_ROWS_WIDE;
+    return (int64_t)ceil(each * (double)(sum * n_columns) / (double)n_lag);
+}
+
+static size_t channels_of(const struct psa_dpca_fit *fit)
+{
+    size_t n = 0;
+
+    for (size_t j = 0; j < fit->n_columns; j++) n += fit->scale[j] > 0.0 ? 1 : 0;
+    return n;
+}
+
+size_t psa_dpca_blind(const struct psa_dpca_fit *fit)
+{
+    size_t channels = channels_of(fit);
+
+    for (size_t p = 0; p < fit->n_part; p++)
+        if (fit->part[p].n_component >= fit->part[p].lag * channels) return fit->part[p].lag;
+    return 0;
+}
+
 /* ---- fitting ---------------------------------------------------------------------------------------------- */
 
-/* A fit in the making; the arrays lie in the scratch. */
+/* A fit in the making. All arrays lie in the scratch, those of `fit` too: the fit asked for is touched only once this one is
+ * whole. */
 struct fitting {
     struct psa_dpca_fit *fit;
     size_t n_rows;
@@ -99,27 +129,42 @@ struct fitting {
     double *space;     /* of psa_eigen */
 };
 
-static bool lay_out(struct fitting *fitting, struct psa_scratch *scratch, size_t n_columns, size_t width)
-{
-    size_t n = fitting->n_rows, at = 0;
-    size_t size[] = { n * n_columns,         n, n, n, n, BLOCK * width, BLOCK * width, width * width, width,
-                      psa_eigen_space(width) };
-    double **place[] = { &fitting->z,      &fitting->run,    &fitting->residual, &fitting->sorted, &fitting->log_score,
-                         &fitting->window, &fitting->scores, &fitting->matrix,   &fitting->value,  &fitting->space };
+enum { ARRAYS = 12 }; /* of a fitting, beside those of its parts */
 
-    for (size_t i = 0; i < sizeof size / sizeof *size; i++) at += psa_aligned(size[i]);
+/* Begin with `staged`, a fit of the same lags as `asked`, as fitting->fit. false: memory is out. */
+static bool lay_out(struct fitting *fitting, struct psa_scratch *scratch, struct psa_dpca_fit *staged,
+                    const struct psa_dpca_fit *asked)
+{
+    size_t c = asked->n_columns, n = fitting->n_rows, width = psa_dpca_longest(asked) * c, at = 0;
+    size_t size[ARRAYS + 3 * PSA_DPCA_LAGS_MAX] = {
+        n * c, n, n, n, n, BLOCK * width, BLOCK * width, width * width, width, psa_eigen_space(width), c, c
+    };
+    double **place[ARRAYS + 3 * PSA_DPCA_LAGS_MAX] = { &fitting->z,      &fitting->run,       &fitting->residual,
+                                                       &fitting->sorted, &fitting->log_score, &fitting->window,
+                                                       &fitting->scores, &fitting->matrix,    &fitting->value,
+                                                       &fitting->space,  &staged->mean,       &staged->scale };
+    size_t arrays = ARRAYS;
+
+    *staged = (struct psa_dpca_fit){ .n_columns = c, .n_part = asked->n_part };
+    for (size_t p = 0; p < asked->n_part; p++) {
+        struct psa_dpca_part *part = &staged->part[p];
+
+        *part = (struct psa_dpca_part){ .lag = asked->part[p].lag, .width = asked->part[p].width };
+        size[arrays] = size[arrays + 1] = part->width;
+        size[arrays + 2] = part->width * part->width;
+        place[arrays++] = &part->mean;
+        place[arrays++] = &part->scale;
+        place[arrays++] = &part->component;
+    }
+    for (size_t i = 0; i < arrays; i++) at += psa_aligned(size[i]);
     if (psa_scratch_room(scratch, at) == NULL) return false;
     at = 0;
-    for (size_t i = 0; i < sizeof size / sizeof *size; i++) {
+    for (size_t i = 0; i < arrays; i++) {
         *place[i] = scratch->p + at;
         at += psa_aligned(size[i]);
     }
+    fitting->fit = staged;
     return true;
-}
-
-static double clamped(double value)
-{
-    return value > VALUE_MAX ? VALUE_MAX : value < -VALUE_MAX ? -VALUE_MAX : value;
 }
 
 /* A variance that rounding alone can explain is a constant's, as in scikit-learn's StandardScaler. */
@@ -130,22 +175,30 @@ static double width_of(double variance, double mean, double n)
     return variance <= n * DBL_EPSILON * variance + rounding * rounding ? 1.0 : sqrt(variance);
 }
 
-/* The values of column j into z, missing those too far out to be of the same machine: see dynamic_pca.h. */
+static bool is_huge(double value)
+{
+    return value > PSA_VALUE_MAX || value < -PSA_VALUE_MAX;
+}
+
+/* The values of column j into z, missing those too far out to be of the same machine: see dynamic_pca.h. Where fewer than half
+ * of the rows have one, all are missing. */
 static void take_channel(struct fitting *fitting, const struct psa_dpca_rows *rows, size_t j)
 {
     size_t c = fitting->fit->n_columns, n = 0;
     double low, high, width;
 
     for (size_t i = 0; i < rows->n; i++)
-        if (!isnan(rows->value[i * c + j])) fitting->sorted[n++] = clamped(rows->value[i * c + j]);
+        if (!isnan(rows->value[i * c + j]) && !is_huge(rows->value[i * c + j]))
+            fitting->sorted[n++] = rows->value[i * c + j];
     psa_sort(fitting->sorted, n);
     low = psa_quantile_sorted(fitting->sorted, n, PSA_DPCA_TAIL);
     high = psa_quantile_sorted(fitting->sorted, n, 1.0 - PSA_DPCA_TAIL);
     width = high > low ? PSA_DPCA_OUTLYING * (high - low) : INFINITY;
     for (size_t i = 0; i < rows->n; i++) {
-        double value = clamped(rows->value[i * c + j]);
+        double value = rows->value[i * c + j];
+        bool taken = 2 * n >= rows->n && !is_huge(value) && value >= low - width && value <= high + width;
 
-        fitting->z[i * c + j] = value >= low - width && value <= high + width ? value : NAN;
+        fitting->z[i * c + j] = taken ? value : NAN;
     }
 }
 
@@ -240,8 +293,8 @@ static size_t next_block(const struct fitting *fitting, const struct psa_dpca_pa
     return n;
 }
 
-/* The components: eigenvectors of the correlation matrix (1/n) W'W, of which enough for `variance`. 0, -1, or 1. */
-static int find_components(const struct fitting *fitting, struct psa_dpca_part *part, double variance)
+/* The components: eigenvectors of the correlation matrix (1/n) W'W, of which enough for `variance`. false: there are none. */
+static bool find_components(const struct fitting *fitting, struct psa_dpca_part *part, double variance)
 {
     size_t at = 0, windows = 0, n, end[BLOCK], m = part->width;
 
@@ -251,15 +304,14 @@ static int find_components(const struct fitting *fitting, struct psa_dpca_part *
                     fitting->matrix, (int)m);
         windows += n;
     }
-    if (windows == 0) return 1;
+    if (windows == 0) return false;
     for (size_t k = 0; k < m * m; k++) fitting->matrix[k] /= (double)windows;
-    if (psa_eigen(fitting->matrix, m, fitting->value, fitting->space) != 0) return 1;
+    if (psa_eigen(fitting->matrix, m, fitting->value, fitting->space) != 0) return false;
     n = psa_eigen_count(fitting->value, m, variance);
-    if (psa_dpca_part_room(part, n) != 0) return -1;
     part->n_component = n;
     for (size_t k = 0; k < n; k++)
         memcpy(part->component + k * m, fitting->matrix + (m - 1 - k) * m, m * sizeof *part->component);
-    return 0;
+    return true;
 }
 
 static double quantile_of(double *value, size_t n)
@@ -314,27 +366,62 @@ static void find_norm(const struct fitting *fitting, double *score)
         score[e] = fitting->run[e] >= longest ? fitting->residual[e] / fit->norm : NAN;
 }
 
+/* The staged fit becomes the one asked for. 0, or -1 when memory is out and nothing has changed. */
+static int take_over(struct psa_dpca_fit *fit, const struct psa_dpca_fit *staged)
+{
+    struct psa_dpca_part larger[PSA_DPCA_LAGS_MAX] = { 0 };
+    size_t c = fit->n_columns, n = 0;
+
+    for (; n < fit->n_part; n++) {
+        larger[n].width = fit->part[n].width;
+        if (staged->part[n].n_component > fit->part[n].capacity &&
+            psa_dpca_part_room(&larger[n], staged->part[n].n_component) != 0)
+            break;
+    }
+    if (n < fit->n_part) {
+        while (n-- > 0) free(larger[n].component);
+        return -1;
+    }
+    memcpy(fit->mean, staged->mean, c * sizeof *fit->mean);
+    memcpy(fit->scale, staged->scale, c * sizeof *fit->scale);
+    fit->norm = staged->norm;
+    for (size_t p = 0; p < fit->n_part; p++) {
+        struct psa_dpca_part *part = &fit->part[p];
+        const struct psa_dpca_part *from = &staged->part[p];
+
+        if (larger[p].component != NULL) {
+            free(part->component);
+            part->component = larger[p].component;
+            part->capacity = larger[p].capacity;
+        }
+        memcpy(part->mean, from->mean, part->width * sizeof *part->mean);
+        memcpy(part->scale, from->scale, part->width * sizeof *part->scale);
+        memcpy(part->component, from->component, from->n_component * part->width * sizeof *part->component);
+        part->n_component = from->n_component;
+        part->limit = from->limit;
+    }
+    return 0;
+}
+
 int psa_dpca_fit_make(struct psa_dpca_fit *fit, const struct psa_dpca_rows *rows, double variance,
                       struct psa_scratch *scratch, double *score)
 {
-    struct fitting fitting = { .fit = fit, .n_rows = rows->n };
-    size_t longest = psa_dpca_longest(fit);
+    struct fitting fitting = { .n_rows = rows->n };
+    struct psa_dpca_fit staged;
 
-    if (psa_dpca_windows(rows, longest) == 0) return 1;
-    if (!lay_out(&fitting, scratch, fit->n_columns, longest * fit->n_columns)) return -1;
+    if (psa_dpca_windows(rows, psa_dpca_longest(fit)) == 0) return 1;
+    if (!lay_out(&fitting, scratch, &staged, fit)) return -1;
     psa_linear_serial();
     standardise_channels(&fitting, rows);
+    if (channels_of(&staged) == 0) return 1;
     memset(fitting.log_score, 0, rows->n * sizeof *fitting.log_score);
-    for (size_t p = 0; p < fit->n_part; p++) {
-        int failed;
-
-        standardise_stack(&fitting, &fit->part[p]);
-        failed = find_components(&fitting, &fit->part[p], variance);
-        if (failed != 0) return failed;
-        find_limit(&fitting, &fit->part[p]);
+    for (size_t p = 0; p < staged.n_part; p++) {
+        standardise_stack(&fitting, &staged.part[p]);
+        if (!find_components(&fitting, &staged.part[p], variance)) return 1;
+        find_limit(&fitting, &staged.part[p]);
     }
     find_norm(&fitting, score);
-    return 0;
+    return take_over(fit, &staged);
 }
 
 /* ---- scoring ---------------------------------------------------------------------------------------------- */
@@ -351,47 +438,157 @@ static double dot(const double *a, const double *b, size_t n)
     return (sum[0] + sum[1]) + (sum[2] + sum[3]);
 }
 
-/* w - P P'w into residual; returns its squared norm without the places whose z is missing. */
-static double residual_of(const struct psa_dpca_part *part, const double *z, double *w, double *residual)
+/* A place that has a part in the fit and no value. */
+static bool is_missing(const struct psa_dpca_fit *fit, const double *z, size_t k)
 {
-    double square = 0.0;
-    size_t m = part->width;
+    return isnan(z[k]) && fit->scale[k % fit->n_columns] > 0.0;
+}
 
-    for (size_t k = 0; k < m; k++) residual[k] = w[k] = isnan(z[k]) ? 0.0 : (z[k] - part->mean[k]) / part->scale[k];
+/* What a window with n_missing places is projected by, in the scratch. With B the missing places of the components,
+ * P_O' P_O + ridge I = (1 + ridge) I - B B', and its inverse that of a matrix as small as B's smaller side (Woodbury). */
+struct projection {
+    size_t n_missing, n; /* n: the smaller one of components and missing places */
+    double *t;           /* [n_component] */
+    double *b;           /* [n_component][n_missing] */
+    double *matrix;      /* [n][n] */
+    double *u, *v;       /* [n_missing] */
+};
+
+static bool room_of(struct projection *by, const struct psa_dpca_part *part, struct psa_scratch *scratch)
+{
+    size_t k = part->n_component, q = by->n_missing;
+    double *at;
+
+    by->n = q < k ? q : k;
+    at = psa_scratch_room(scratch,
+                          psa_aligned(k) + psa_aligned(k * q) + psa_aligned(by->n * by->n) + 2 * psa_aligned(q));
+    if (at == NULL) return false;
+    by->t = at;
+    by->b = by->t + psa_aligned(k);
+    by->matrix = by->b + psa_aligned(k * q);
+    by->u = by->matrix + psa_aligned(by->n * by->n);
+    by->v = by->u + psa_aligned(q);
+    return true;
+}
+
+/* The missing places of the components, and the small matrix's inverse. */
+static void invert(const struct projection *by, const struct psa_dpca_fit *fit, const struct psa_dpca_part *part,
+                   const double *z)
+{
+    bool is_inner = by->n_missing < part->n_component; /* B'B, else B B' */
+    size_t n = by->n, at = 0, other = is_inner ? part->n_component : by->n_missing;
+
+    for (size_t i = 0; i < part->n_component; i++)
+        for (size_t k = 0; k < part->width; k++)
+            if (is_missing(fit, z, k)) by->b[at++] = part->component[i * part->width + k];
+    memset(by->matrix, 0, n * n * sizeof *by->matrix);
+    for (size_t i = 0; i < n; i++) by->matrix[i * n + i] = 1.0 + PSA_DPCA_RIDGE;
+    psa_linear_serial();
+    cblas_dsyrk(CblasRowMajor, CblasUpper, is_inner ? CblasTrans : CblasNoTrans, (int)n, (int)other, -1.0, by->b,
+                (int)by->n_missing, 1.0, by->matrix, (int)n);
+    (void)psa_inverse(by->matrix, n); /* the eigenvalues are at least the ridge */
+}
+
+/* t = P_O' w_O becomes the scores. */
+static void solve(const struct projection *by, size_t n_component)
+{
+    int k = (int)n_component, q = (int)by->n_missing;
+
+    if (by->n == n_component) {
+        memcpy(by->b, by->t, n_component * sizeof *by->t); /* there is room: a component has a missing place at least */
+        cblas_dsymv(CblasRowMajor, CblasUpper, k, 1.0, by->matrix, k, by->b, 1, 0.0, by->t, 1);
+        return;
+    }
+    cblas_dgemv(CblasRowMajor, CblasTrans, k, q, 1.0, by->b, q, by->t, 1, 0.0, by->u, 1);
+    cblas_dsymv(CblasRowMajor, CblasUpper, q, 1.0, by->matrix, q, by->u, 1, 0.0, by->v, 1);
+    cblas_dgemv(CblasRowMajor, CblasNoTrans, k, q, 1.0, by->b, q, by->v, 1, 1.0, by->t, 1);
+    for (size_t i = 0; i < n_component; i++) by->t[i] /= 1.0 + PSA_DPCA_RIDGE;
+}
+
+/* trace (I - H)^2 of the places that are there: places - components + the sum of (ridge / (g + ridge))^2 over the eigenvalues g of
+ * P_O' P_O. */
+static double trace_of(const struct projection *by, size_t places, size_t n_component)
+{
+    double sum = (double)(n_component - by->n) / ((1.0 + PSA_DPCA_RIDGE) * (1.0 + PSA_DPCA_RIDGE));
+
+    for (size_t i = 0; i < by->n; i++) {
+        const double *row = by->matrix + i * by->n;
+
+        sum += row[i] * row[i];
+        for (size_t j = i + 1; j < by->n; j++) sum += 2.0 * row[j] * row[j];
+    }
+    return (double)places - (double)n_component + PSA_DPCA_RIDGE * PSA_DPCA_RIDGE * sum;
+}
+
+/* The scores of a window w, 0 where it is missing, into by->t; returns the factor of the residual's square. */
+static double project(const struct projection *by, const struct psa_dpca_fit *fit, const struct psa_dpca_part *part,
+                      const double *z, const double *w)
+{
+    size_t places = part->lag * channels_of(fit), k = part->n_component;
+    double trace, left = (double)places - (double)k;
+
+    for (size_t i = 0; i < k; i++) by->t[i] = dot(part->component + i * part->width, w, part->width);
+    invert(by, fit, part, z);
+    trace = trace_of(by, places - by->n_missing, k);
+    solve(by, k);
+    if (left <= 0.0) return 1.0;
+    return trace * PSA_DPCA_FACTOR_MAX > left ? left / trace : PSA_DPCA_FACTOR_MAX;
+}
+
+/* The squares of w - P t into residual, 0 where z is missing; *square becomes their sum. 0, or -1 when memory is out. */
+static int residual_of(const struct psa_dpca_fit *fit, const struct psa_dpca_part *part, const double *z, double *w,
+                       double *residual, struct psa_scratch *scratch, double *square)
+{
+    struct projection by = { 0 };
+    size_t m = part->width;
+    double factor = 1.0;
+
+    for (size_t k = 0; k < m; k++) {
+        residual[k] = w[k] = isnan(z[k]) ? 0.0 : (z[k] - part->mean[k]) / part->scale[k];
+        by.n_missing += is_missing(fit, z, k) ? 1 : 0;
+    }
+    if (by.n_missing > 0) {
+        if (!room_of(&by, part, scratch)) return -1;
+        factor = project(&by, fit, part, z, w);
+    }
     for (size_t i = 0; i < part->n_component; i++) {
         const double *component = part->component + i * m;
-        double t = dot(component, w, m);
+        double t = by.n_missing > 0 ? by.t[i] : dot(component, w, m);
 
         for (size_t k = 0; k < m; k++) residual[k] -= t * component[k];
     }
+    *square = 0.0;
     for (size_t k = 0; k < m; k++) {
-        residual[k] = isnan(z[k]) ? 0.0 : residual[k] * residual[k];
-        square += residual[k];
+        residual[k] = isnan(z[k]) ? 0.0 : factor * (residual[k] * residual[k]);
+        *square += residual[k];
     }
-    return square;
+    return 0;
 }
 
-double psa_dpca_fit_score(const struct psa_dpca_fit *fit, const double *stack, double *contribution, double *space)
+int psa_dpca_fit_score(const struct psa_dpca_fit *fit, const double *stack, double *contribution, double *space,
+                       struct psa_scratch *scratch, double *score)
 {
     size_t c = fit->n_columns, width = psa_dpca_longest(fit) * c;
-    double *z = space, *w = space + width, *residual = w + width, sum = 0.0, score;
+    double *z = space, *w = space + width, *residual = w + width, sum = 0.0;
 
     for (size_t k = 0; k < width; k++) {
         double scale = fit->scale[k % c];
 
-        z[k] = scale > 0.0 ? clamped((clamped(stack[k]) - fit->mean[k % c]) / scale) : NAN;
+        z[k] = scale > 0.0 ? psa_value_clamped((psa_value_clamped(stack[k]) - fit->mean[k % c]) / scale) : NAN;
     }
     for (size_t j = 0; contribution != NULL && j < c; j++) contribution[j] = 0.0;
     for (size_t p = 0; p < fit->n_part; p++) {
         const struct psa_dpca_part *part = &fit->part[p];
-        double square = residual_of(part, z, w, residual);
+        double square;
 
+        if (residual_of(fit, part, z, w, residual, scratch, &square) != 0) return -1;
         sum += log(sqrt(square) / part->limit);
         for (size_t l = 0; contribution != NULL && square > 0.0 && l < part->lag; l++)
             for (size_t j = 0; j < c; j++) contribution[j] += residual[l * c + j] / square;
     }
-    score = exp(sum / (double)fit->n_part) / fit->norm;
-    return score <= DBL_MAX ? score : DBL_MAX;
+    *score = exp(sum / (double)fit->n_part) / fit->norm;
+    if (!(*score <= DBL_MAX)) *score = DBL_MAX;
+    return 0;
 }
 
 /* ---- a stream --------------------------------------------------------------------------------------------- */
@@ -500,14 +697,15 @@ static int fit_first(struct psa_dpca *dpca, struct psa_scratch *scratch)
     }
     free(value);
     free(number);
-    dpca->has_fit = failed == 0;
+    dpca->has_fit = dpca->fresh = failed == 0;
+    dpca->barren = failed > 0;
     for (size_t i = 0; failed == 0 && i < total; i++)
         if (!isnan(dpca->learned[i])) dpca->learned[n++] = dpca->learned[i];
     dpca->n_learned = n;
     return failed < 0 ? -1 : 0;
 }
 
-/* A fit of the last rows judged normal, where they hold windows enough. */
+/* A fit of the last rows judged normal, where they hold windows enough; where they give none, the last one stays. */
 static int fit_again(struct psa_dpca *dpca, struct psa_scratch *scratch)
 {
     const struct psa_dpca_queue *normal = &dpca->normal;
@@ -518,7 +716,7 @@ static int fit_again(struct psa_dpca *dpca, struct psa_scratch *scratch)
 
     if (psa_dpca_windows(&rows, dpca->longest) * 2 < (size_t)dpca->settings.reference) return 0;
     failed = psa_dpca_fit_make(&dpca->fit, &rows, dpca->settings.variance, scratch, NULL);
-    dpca->has_fit = failed == 0;
+    if (failed == 0) dpca->has_fit = dpca->fresh = true;
     return failed < 0 ? -1 : 0;
 }
 
@@ -533,6 +731,7 @@ int psa_dpca_update(struct psa_dpca *dpca, const double *row, struct psa_scratch
     free(dpca->learned);
     dpca->learned = NULL;
     dpca->n_learned = 0;
+    dpca->fresh = dpca->barren = false;
     if (learns && dpca->seen > 0) settle(dpca);
     if (fitted && settings->refit > 0 && past > 0 && past % settings->refit == 0 && fit_again(dpca, scratch) != 0)
         return -1;
@@ -545,9 +744,9 @@ int psa_dpca_update(struct psa_dpca *dpca, const double *row, struct psa_scratch
     if (dpca->n_stack < dpca->longest) dpca->n_stack++;
     *raw = NAN;
     if (!fitted) return past + 1 >= 0 && (past + 1) % retry == 0 ? fit_first(dpca, scratch) : 0;
-    if (dpca->n_stack == dpca->longest)
-        *raw = psa_dpca_fit_score(dpca->has_fit ? &dpca->fit : dpca->given, dpca->stack, contribution, dpca->space);
-    return 0;
+    if (dpca->n_stack < dpca->longest) return 0;
+    return psa_dpca_fit_score(dpca->has_fit ? &dpca->fit : dpca->given, dpca->stack, contribution, dpca->space, scratch,
+                              raw);
 }
 
 void psa_dpca_judged(struct psa_dpca *dpca, bool alarm)

@@ -24,8 +24,22 @@
  * further beyond its 1 % and 99 % quantiles than these lie apart (7 standard deviations of normal values) count as missing
  * while fitting; at most 2 % of the values, and none where the two quantiles are equal.
  *
- * A window is L consecutive rows: of the stream while scoring, of the reference while fitting. A value that is missing
- * (NaN) stands for its column's mean, and its place in the residual is left out. Rows count, not time.
+ * A fit of about as many rows as there are stacked columns knows its own rows by heart: their residuals are small, those of
+ * any other rows are not, and all that follows is an alarm. psa_dpca_rows_needed says how many it takes.
+ *
+ * A window is L consecutive rows: of the stream while scoring, of the reference while fitting. Rows count, not time.
+ *
+ * Where places M of a window are missing (NaN), its scores t are those of the places O that are there: projection to the
+ * model's plane, P. R. C. Nelson, P. A. Taylor, J. F. MacGregor, "Missing data methods in PCA and PLS: Score calculations with
+ * incomplete observations", Chemometrics and Intelligent Laboratory Systems 35(1), 1996, DOI 10.1016/S0169-7439(96)00007-X,
+ * with a little ridge because a component that lies in M alone cannot be told:
+ *
+ *     t = (P_O' P_O + ridge I)^-1 P_O' w_O        r = w_O - P_O t = (I - H) w_O
+ *     || residual ||^2 = || r ||^2 (columns - components) / trace (I - H)^2, the factor 4 at most
+ *
+ * The factor is what white noise takes away with its places: the residual stays on the scale of complete windows. While
+ * fitting, a missing value stands for its column's mean and its place in the residual is left out; a channel with values in
+ * fewer than half of the rows has no part in the fit, and is not looked at.
  */
 #ifndef PSA_MODEL_DYNAMIC_PCA_H
 #define PSA_MODEL_DYNAMIC_PCA_H
@@ -41,6 +55,8 @@
 #define PSA_DPCA_LEVEL 0.99     /* the quantile that is 1 on the scale of s_L and of the score */
 #define PSA_DPCA_TAIL 0.01      /* share of a channel's reference values on each side that may be outlying */
 #define PSA_DPCA_OUTLYING 1.0   /* how far beyond the other values, in their width, a value is left out of a fit */
+#define PSA_DPCA_RIDGE 0.1      /* against a component's length of 1: of all tried, the scores change the least */
+#define PSA_DPCA_FACTOR_MAX 4.0 /* so that little that is seen does not become much */
 #define PSA_DPCA_FLOOR 1e-6 /* least quantile: a reference that fits to the last bit would make rounding an anomaly */
 
 /* ---- a fit ------------------------------------------------------------------------------------------------ */
@@ -59,7 +75,7 @@ struct psa_dpca_part {
 struct psa_dpca_fit {
     size_t n_columns, n_part;
     double *mean;  /* [n_columns], in the channels' units */
-    double *scale; /* [n_columns]; 1 for a constant channel, 0 for one without a value, which is ignored */
+    double *scale; /* [n_columns]; 1 for a constant channel, 0 for one that has no part in it */
     double norm;   /* 99 % quantile of the geometric mean */
     struct psa_dpca_part part[PSA_DPCA_LAGS_MAX];
 };
@@ -68,7 +84,7 @@ struct psa_dpca_fit {
  * PSA_DPCA_WIDTH_MAX. 0, or -1 when memory is out. The fit owns its arrays; a zeroed one may be freed. */
 int psa_dpca_fit_init(struct psa_dpca_fit *fit, size_t n_columns, const size_t *lag, size_t n_lag);
 void psa_dpca_fit_free(struct psa_dpca_fit *fit);
-/* Room for n components in a part, keeping nothing. 0, or -1 when memory is out. */
+/* Room for n components in a part, keeping nothing unless there is room already. 0, or -1 when memory is out. */
 int psa_dpca_part_room(struct psa_dpca_part *part, size_t n);
 /* The greatest L of a fit. */
 size_t psa_dpca_longest(const struct psa_dpca_fit *fit);
@@ -86,18 +102,33 @@ size_t psa_dpca_windows(const struct psa_dpca_rows *rows, size_t lag);
 /*
  * Make the fit from rows, keeping at least `variance` (0 < variance < 1) of the variance. score[rows->n] (NULL: not
  * wanted) becomes the rows' own scores by it, NaN for those that the longest stack does not reach. 0; -1 when memory is
- * out; 1 when these rows give no fit: no window of the longest lag, or values too large. The fit is in pieces then,
- * unless it was 0.
+ * out; 1 when these rows give no fit: no window of the longest lag, no channel with values in half of the rows, or no
+ * eigenvectors were found. The fit then stays as it was.
  */
 int psa_dpca_fit_make(struct psa_dpca_fit *fit, const struct psa_dpca_rows *rows, double variance,
                       struct psa_scratch *scratch, double *score);
 
 /*
+ * How many rows a fit by these lags takes, for healthy rows behind it not to be an alarm: PSA_DPCA_ROWS for each stacked column,
+ * by the mean of the lags, more where they are many. Found with independent normal columns, the hardest there are: 1 to 80
+ * channels, lags of 3, 12 and 5, 8, 12, by their defaults; with half as many rows 20 channels were always in alarm.
+ */
+#define PSA_DPCA_ROWS 5.5
+#define PSA_DPCA_ROWS_WIDE 8.0 /* from PSA_DPCA_WIDE columns of the longest stack on */
+#define PSA_DPCA_WIDE 100
+int64_t psa_dpca_rows_needed(size_t n_columns, const size_t *lag, size_t n_lag);
+
+/* The first L whose components are all there can be, so that nothing is left to score by; 0: none. */
+size_t psa_dpca_blind(const struct psa_dpca_fit *fit);
+
+/*
  * The score of the newest row of a stack [longest L][n_columns], newest first, in the channels' units, NaN for a
  * missing value. contribution[n_columns] (NULL: not wanted): for each L the channel's share of the squared residual,
- * summed over L; >= 0. space: 3 * longest L * n_columns doubles.
+ * summed over L; >= 0. space: 3 * longest L * n_columns doubles; scratch is for values that are missing. 0, or -1 when
+ * memory is out.
  */
-double psa_dpca_fit_score(const struct psa_dpca_fit *fit, const double *stack, double *contribution, double *space);
+int psa_dpca_fit_score(const struct psa_dpca_fit *fit, const double *stack, double *contribution, double *space,
+                       struct psa_scratch *scratch, double *score);
 
 /* ---- a stream --------------------------------------------------------------------------------------------- */
 
@@ -127,6 +158,8 @@ struct psa_dpca {
     const struct psa_dpca_fit *given; /* the fit it began with, the caller's; NULL: none */
     struct psa_dpca_fit fit;          /* its own */
     bool has_fit;                     /* its own is made and is used instead of `given` */
+    bool fresh;                       /* the last update made it */
+    bool barren;                      /* the last update was to make the first one, and its rows gave none */
     int64_t seen;                     /* rows so far */
     int64_t number;                   /* of the newest row: rows and gaps so far */
     bool alarm;                       /* of the newest row */

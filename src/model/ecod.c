@@ -5,11 +5,8 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* A sample skewness below this is 0: on exactly symmetric data summation leaves some 1e-16, and PyOD's own sums then
- * happen to give 0. */
-#define SKEW_ZERO 1e-12
-/* scipy.stats.skew calls a column constant when its variance is below (1e-15 mean)^2. */
-#define SKEW_RESOLUTION 1e-15
+#include "model/ecod_surprise.h"
+
 #define FIRST_ROWS 16 /* capacity to begin with: ten thousand keys shall not cost ten thousand horizons at once */
 
 int psa_ecod_init(struct psa_ecod *ecod, size_t n_columns, size_t horizon)
@@ -87,7 +84,7 @@ static bool exact_skew_is_zero(const struct psa_ecod *ecod, size_t column, doubl
                                struct psa_ecod_moments *moments)
 {
     const struct psa_order_set *set = &ecod->column[column];
-    double n = 1.0, mean = 0.0, r, m2, m3, resolution;
+    double n = 1.0, mean = 0.0, r, m2, m3;
 
     for (uint64_t row = ecod->seen - ecod->held; row < ecod->seen; row++) {
         size_t slot = slot_of(ecod, row);
@@ -108,8 +105,7 @@ static bool exact_skew_is_zero(const struct psa_ecod *ecod, size_t column, doubl
     r = moments->sum[0] / n;
     m2 = moments->sum[1] / n - r * r;
     m3 = moments->sum[2] / n - 3.0 * r * (moments->sum[1] / n) + 2.0 * r * r * r;
-    resolution = SKEW_RESOLUTION * mean;
-    return m2 <= resolution * resolution || fabs(m3) / pow(m2, 1.5) < SKEW_ZERO;
+    return psa_ecod_skew_is_zero(mean, m2, m3);
 }
 
 /*
@@ -117,8 +113,8 @@ static bool exact_skew_is_zero(const struct psa_ecod *ecod, size_t column, doubl
  *
  *     m2 = s2/n - a^2,   m3 = s3/n - 3 a s2/n + 2 a^3,   a = s1/n
  *
- * They prove that the skewness is not 0 where |m3| - e3 > 2 SKEW_ZERO (m2 + e2)^1.5, and that it is 0 where
- * |m3| + e3 < SKEW_ZERO/4 (m2 - e2)^1.5, if the variance is clearly not that of a constant. Between, they cannot tell.
+ * They prove that the skewness is not 0 where |m3| - e3 > 2 PSA_ECOD_SKEW_ZERO (m2 + e2)^1.5, and that it is 0 where
+ * |m3| + e3 < PSA_ECOD_SKEW_ZERO/4 (m2 - e2)^1.5, if the variance is clearly not that of a constant. Between, they cannot tell.
  */
 enum skew { SKEW_IS_ZERO, SKEW_IS_NOT_ZERO, SKEW_UNKNOWN };
 
@@ -130,11 +126,11 @@ static enum skew running_skew(const struct psa_ecod_moments *moments, double n)
     double e2 = eb + 2.0 * wide * ea + 8.0 * DBL_EPSILON * (fabs(b) + wide * wide);
     double e3 = ec + 3.0 * (ea * (fabs(b) + eb) + wide * eb) + 6.0 * wide * wide * ea +
                 16.0 * DBL_EPSILON * (fabs(c) + 3.0 * wide * fabs(b) + 2.0 * wide * wide * wide);
-    double resolution = SKEW_RESOLUTION * (fabs(moments->shift) + wide);
+    double resolution = PSA_ECOD_SKEW_RESOLUTION * (fabs(moments->shift) + wide);
 
     if (!(m2 - e2 > 4.0 * resolution * resolution)) return SKEW_UNKNOWN;
-    if (m3 - e3 > 2.0 * SKEW_ZERO * (m2 + e2) * sqrt(m2 + e2)) return SKEW_IS_NOT_ZERO;
-    return m3 + e3 < 0.25 * SKEW_ZERO * (m2 - e2) * sqrt(m2 - e2) ? SKEW_IS_ZERO : SKEW_UNKNOWN;
+    if (m3 - e3 > 2.0 * PSA_ECOD_SKEW_ZERO * (m2 + e2) * sqrt(m2 + e2)) return SKEW_IS_NOT_ZERO;
+    return m3 + e3 < 0.25 * PSA_ECOD_SKEW_ZERO * (m2 - e2) * sqrt(m2 - e2) ? SKEW_IS_ZERO : SKEW_UNKNOWN;
 }
 
 /* Of the rows held and the newest, which is in the set: the row of number ecod->seen. */
@@ -195,15 +191,6 @@ static void enter(struct psa_ecod *ecod, size_t slot, const double *row)
     }
 }
 
-/* O_j of a value that lies among n, `below` of them less than it, `up_to` not greater. */
-static double surprise(size_t below, size_t up_to, size_t n, bool skew_is_zero)
-{
-    double left = -log((double)up_to / (double)n), right = -log((double)(n - below) / (double)n);
-
-    if (skew_is_zero) return left + right;
-    return left > right ? left : right;
-}
-
 int psa_ecod_update(struct psa_ecod *ecod, const double *row, double *contribution, double *raw)
 {
     size_t slot = slot_of(ecod, ecod->seen), below, up_to;
@@ -217,7 +204,8 @@ int psa_ecod_update(struct psa_ecod *ecod, const double *row, double *contributi
 
         if (!isnan(row[j])) {
             psa_order_set_ranks(&ecod->column[j], row[j], &below, &up_to);
-            part = surprise(below, up_to, psa_order_set_count(&ecod->column[j]), skew_is_zero(ecod, j, row[j]));
+            part =
+                psa_ecod_surprise(below, up_to, psa_order_set_count(&ecod->column[j]), skew_is_zero(ecod, j, row[j]));
         }
         if (contribution != NULL) contribution[j] = part;
         *raw += part;
@@ -237,7 +225,7 @@ double psa_ecod_score(const struct psa_ecod *ecod, const double *row, double *co
 
         if (!isnan(row[j]) && n > 0) { /* alone in its column a value surprises nobody */
             psa_order_set_ranks(&ecod->column[j], row[j], &below, &up_to);
-            part = surprise(below, up_to + 1, n + 1, skew_with_is_zero(ecod, j, row[j]));
+            part = psa_ecod_surprise(below, up_to + 1, n + 1, skew_with_is_zero(ecod, j, row[j]));
         }
         if (contribution != NULL) contribution[j] = part;
         raw += part;

@@ -10,8 +10,10 @@
  *     score = sum over j of O_j
  *
  * PyOD takes the maximum per column, the paper that of three sums over the columns; psa follows PyOD. The rows are the
- * last `horizon` ones, the newest included. Each update costs O(log horizon) a column, expected and amortised; a column
- * that stays exactly symmetric costs O(horizon). Memory: 20 n_columns bytes a row held.
+ * last `horizon` ones, the newest included. Each update costs O(log horizon) a column, expected and amortised, the power
+ * sums being made anew, O(horizon), every n updates of a column with n values. While they cannot tell whether the skewness
+ * is 0, the column being symmetric or nearly so (|skewness| around 1e-12), each update sums it anew and costs O(horizon).
+ * Memory: 20 n_columns bytes a row held.
  */
 #ifndef PSA_MODEL_ECOD_H
 #define PSA_MODEL_ECOD_H

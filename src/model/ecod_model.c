@@ -4,18 +4,12 @@
 #include <stdlib.h>
 
 #include "core/error.h"
+#include "dsp/quantile.h"
 #include "model/ecod_sample.h"
 #include "model/model_file.h"
 #include "model/random.h"
 
 #define PROGRESS_ROWS 10000 /* between two signs of life */
-
-static int compare_doubles(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
 
 int psa_ecod_model_update(struct psa_detector *detector, const double *row, double *raw)
 {
@@ -59,7 +53,7 @@ static int fill_sample(struct psa_ecod_sample *sample, struct psa_model *model, 
         for (size_t i = 0; i < training->n_rows; i++) {
             if (chosen[i]) sorted[n++] = training->rows[i * training->n_columns + j];
         }
-        qsort(sorted, n, sizeof *sorted, compare_doubles);
+        psa_sort(sorted, n);
         psa_ecod_column_init(&sample->column[j], sorted, n);
     }
     return 0;

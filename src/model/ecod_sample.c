@@ -1,7 +1,7 @@
 /*
  * ecod_sample.c - see ecod_sample.h.
  *
- * When is a skewness exactly 0, so that both tails of a column count? As in ecod.c: when it is below SKEW_ZERO, summed in
+ * When is a skewness exactly 0, so that both tails of a column count? When it is below PSA_ECOD_SKEW_ZERO, summed in
  * two passes. Those passes are spared wherever the moments of the sample, one value added (P. Pebay, "Formulas for Robust,
  * One-Pass Parallel Computation of Covariances and Arbitrary-Order Statistical Moments", Sandia report SAND2008-6212, 2008:
  * the incremental update), show a skewness above SKEW_CLEAR. Rounding cannot have made it: sums of n terms err by less than n u
@@ -11,8 +11,8 @@
 
 #include <math.h>
 
-#define SKEW_ZERO 1e-12       /* as in ecod.c */
-#define SKEW_RESOLUTION 1e-15 /* scipy.stats.skew: a variance below (1e-15 mean)^2 is a constant's */
+#include "model/ecod_surprise.h"
+
 #define SKEW_CLEAR 1e-6
 #define SPREAD_CLEAR 1e-9 /* of the mean: a standard deviation above this is no rounding either */
 
@@ -36,18 +36,11 @@ static void sum_moments(const double *sorted, size_t n, bool with_x, double x, s
     out->m3 = s3 / count - 3.0 * r * (s2 / count) + 2.0 * r * r * r;
 }
 
-static bool is_symmetric(const struct psa_ecod_column *moments)
-{
-    double resolution = SKEW_RESOLUTION * moments->mean;
-
-    return moments->m2 <= resolution * resolution || fabs(moments->m3) / pow(moments->m2, 1.5) < SKEW_ZERO;
-}
-
 void psa_ecod_column_init(struct psa_ecod_column *column, const double *sorted, size_t n)
 {
     *column = (struct psa_ecod_column){ .sorted = sorted };
     sum_moments(sorted, n, false, 0.0, column);
-    column->symmetric = sorted[0] == sorted[n - 1] || is_symmetric(column);
+    column->symmetric = sorted[0] == sorted[n - 1] || psa_ecod_skew_is_zero(column->mean, column->m2, column->m3);
 }
 
 /* Is the skewness of the sample and x 0? */
@@ -63,7 +56,7 @@ static bool symmetric_with(const struct psa_ecod_column *column, size_t n, doubl
     if (column->sorted[0] == x && column->sorted[n - 1] == x)
         return true; /* a constant, whatever rounding makes of it */
     sum_moments(column->sorted, n, true, x, &exact);
-    return is_symmetric(&exact);
+    return psa_ecod_skew_is_zero(exact.mean, exact.m2, exact.m3);
 }
 
 /* How many of sorted[n] are below x, or, with_equal, not above it. */
@@ -83,12 +76,9 @@ static size_t rank_of(const double *sorted, size_t n, double x, bool with_equal)
 /* O_j where `more` values (the row's own: 1, or 0 when the sample holds it) equal to x are added to the n. */
 static double surprise(const struct psa_ecod_column *column, size_t n, size_t more, double x, bool both_tails)
 {
-    double count = (double)(n + more), left, right;
+    size_t below = rank_of(column->sorted, n, x, false), up_to = rank_of(column->sorted, n, x, true) + more;
 
-    left = -log((double)(rank_of(column->sorted, n, x, true) + more) / count);
-    right = -log((double)(n + more - rank_of(column->sorted, n, x, false)) / count);
-    if (both_tails) return left + right;
-    return left > right ? left : right;
+    return psa_ecod_surprise(below, up_to, n + more, both_tails);
 }
 
 double psa_ecod_sample_score(const struct psa_ecod_sample *sample, const double *row, double *contribution)

@@ -4,6 +4,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "dsp/quantile.h"
+
 size_t psa_ranges_of(const bool *flag, size_t from, size_t n, struct psa_range *range)
 {
     size_t found = 0;
@@ -135,20 +137,13 @@ size_t psa_detection_delays(const bool *predicted, const struct psa_range *label
     return found;
 }
 
-static int compare_doubles(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
 struct psa_summary psa_summarise(double *value, size_t n)
 {
     struct psa_summary summary = { NAN, NAN, NAN };
     double sum = 0.0;
 
     if (n == 0) return summary;
-    qsort(value, n, sizeof *value, compare_doubles);
+    psa_sort(value, n);
     for (size_t i = 0; i < n; i++) sum += value[i];
     summary.mean = sum / (double)n;
     summary.median = 0.5 * (value[(n - 1) / 2] + value[n / 2]);

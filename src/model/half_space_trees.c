@@ -8,12 +8,12 @@
 #include "model/random.h"
 
 #define SIZE_LIMIT 10 /* a node with at most one in so many of the reference window's rows is not divided further */
-#define FIRST_ROWS 16 /* of the warm-up's memory; it doubles from there */
 
 int psa_half_space_trees_init(struct psa_half_space_trees *trees, const struct psa_half_space_options *options,
                               size_t n_columns)
 {
     *trees = (struct psa_half_space_trees){ .options = *options, .n_columns = n_columns };
+    psa_warmup_rows_init(&trees->rows, n_columns, options->warmup);
     trees->n_nodes = ((size_t)2 << options->depth) - 1;
     trees->low = calloc(n_columns + 1, sizeof *trees->low);
     trees->high = calloc(n_columns + 1, sizeof *trees->high);
@@ -41,7 +41,7 @@ void psa_half_space_trees_free(struct psa_half_space_trees *trees)
     free(trees->at_from);
     free(trees->at_to);
     free(trees->newest);
-    free(trees->rows);
+    psa_warmup_rows_free(&trees->rows);
     free(trees->learned);
     *trees = (struct psa_half_space_trees){ .n_columns = 0 };
 }
@@ -164,8 +164,8 @@ static void learn_ranges(struct psa_half_space_trees *trees)
 {
     for (size_t j = 0; j < trees->n_columns; j++) {
         trees->low[j] = trees->high[j] = NAN;
-        for (size_t i = 0; i < trees->n_rows; i++) {
-            double x = trees->rows[i * trees->n_columns + j];
+        for (size_t i = 0; i < trees->rows.n; i++) {
+            double x = psa_warmup_row(&trees->rows, i)[j];
 
             trees->low[j] = fmin(trees->low[j], x); /* of a NaN and a number, the number */
             trees->high[j] = fmax(trees->high[j], x);
@@ -176,42 +176,18 @@ static void learn_ranges(struct psa_half_space_trees *trees)
 /* The warm-up is over: make the trees, count its last rows, score all of them. */
 static int begin(struct psa_half_space_trees *trees)
 {
-    size_t window = trees->n_rows < trees->options.window ? trees->n_rows : trees->options.window;
+    size_t window = trees->rows.n < trees->options.window ? trees->rows.n : trees->options.window;
 
-    trees->learned = malloc(trees->n_rows * sizeof *trees->learned);
+    trees->learned = malloc(trees->rows.n * sizeof *trees->learned);
     if (trees->learned == NULL) return -1;
     learn_ranges(trees);
     if (psa_half_space_trees_grow(trees) != 0) return -1;
-    for (size_t i = trees->n_rows - window; i < trees->n_rows; i++)
-        count_row(trees, trees->rows + i * trees->n_columns, trees->reference);
+    for (size_t i = trees->rows.n - window; i < trees->rows.n; i++)
+        count_row(trees, psa_warmup_row(&trees->rows, i), trees->reference);
     trees->n_reference = window;
-    for (size_t i = 0; i < trees->n_rows; i++)
-        trees->learned[i] = score_row(trees, trees->rows + i * trees->n_columns, NULL);
-    free(trees->rows);
-    trees->rows = NULL;
-    return 0;
-}
-
-static int reserve_row(struct psa_half_space_trees *trees)
-{
-    size_t cap = trees->cap_rows > 0 ? 2 * trees->cap_rows : FIRST_ROWS;
-    double *rows;
-
-    if (trees->n_rows < trees->cap_rows) return 0;
-    if (cap > trees->options.warmup) cap = trees->options.warmup;
-    if (cap <= trees->n_rows || cap > SIZE_MAX / sizeof *rows / (trees->n_columns + 1)) return -1;
-    rows = realloc(trees->rows, cap * (trees->n_columns + 1) * sizeof *rows);
-    if (rows == NULL) return -1;
-    trees->rows = rows;
-    trees->cap_rows = cap;
-    return 0;
-}
-
-int psa_half_space_trees_restore_row(struct psa_half_space_trees *trees, const double *row)
-{
-    if (trees->scoring || reserve_row(trees) != 0) return -1;
-    memcpy(trees->rows + trees->n_rows * trees->n_columns, row, trees->n_columns * sizeof *row);
-    trees->n_rows++;
+    for (size_t i = 0; i < trees->rows.n; i++)
+        trees->learned[i] = score_row(trees, psa_warmup_row(&trees->rows, i), NULL);
+    psa_warmup_rows_free(&trees->rows);
     return 0;
 }
 
@@ -225,8 +201,8 @@ int psa_half_space_trees_update(struct psa_half_space_trees *trees, const double
     *raw = NAN;
     for (size_t j = 0; contribution != NULL && j < trees->n_columns; j++) contribution[j] = 0.0;
     if (!trees->scoring) {
-        if (psa_half_space_trees_restore_row(trees, row) != 0) return -1;
-        return trees->n_rows == trees->options.warmup ? begin(trees) : 0;
+        if (psa_warmup_rows_add(&trees->rows, row) != 0) return -1;
+        return trees->rows.n == trees->options.warmup ? begin(trees) : 0;
     }
     *raw = score_row(trees, row, contribution);
     /* What a missing column earned on the way to the fuller child is no finding. */

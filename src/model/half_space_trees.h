@@ -39,12 +39,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "model/warmup_rows.h"
+
 #define PSA_HALF_SPACE_DEPTH_MAX 20
 #define PSA_HALF_SPACE_TREES_MAX 1000
-#define PSA_HALF_SPACE_WINDOW_MAX 65535 /* counts are 16 bits wide */
+#define PSA_HALF_SPACE_LEAVES_MAX (1 << 20) /* trees times 2^depth: 8 MiB a stream */
+#define PSA_HALF_SPACE_WINDOW_MAX 65535     /* counts are 16 bits wide */
 
 struct psa_half_space_options {
-    size_t trees, depth; /* 1 .. their maxima */
+    size_t trees, depth; /* 1 .. their maxima, trees 2^depth at most PSA_HALF_SPACE_LEAVES_MAX */
     size_t window;       /* rows, 1 .. PSA_HALF_SPACE_WINDOW_MAX */
     size_t warmup;       /* rows that the ranges are learned from, at least 2 */
     uint64_t seed;
@@ -64,9 +67,8 @@ struct psa_half_space_trees {
     double *at_from, *at_to;      /* [n_columns], the half-space on the way down */
     double *newest;               /* [n_columns], the row that is to be judged */
     bool pending;                 /* it is */
-    double *rows;                 /* [n_rows][n_columns], the warm-up's so far; NULL later */
-    size_t n_rows, cap_rows;
-    double *learned; /* [warmup], the scores of the warm-up's rows, until the next update; or NULL */
+    struct psa_warmup_rows rows;  /* the warm-up's so far; later only how many */
+    double *learned;              /* [warmup], the scores of the warm-up's rows, until the next update; or NULL */
 };
 
 /* 0, or -1 when memory is out. The struct owns its arrays. */
@@ -87,9 +89,6 @@ void psa_half_space_trees_judged(struct psa_half_space_trees *trees, bool alarm)
 
 /* Which of n things does node `node` of tree `tree` draw? */
 size_t psa_half_space_trees_draw(uint64_t seed, size_t tree, size_t node, size_t n);
-
-/* Add a row to a fresh one's warm-up without ending it. 0, or -1 when memory is out or there are `warmup` already. */
-int psa_half_space_trees_restore_row(struct psa_half_space_trees *trees, const double *row);
 
 /* Make a fresh one ready to score: low and high are set, the counts are to be filled. 0, or -1 when memory is out. */
 int psa_half_space_trees_grow(struct psa_half_space_trees *trees);

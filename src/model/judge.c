@@ -32,6 +32,12 @@ void psa_judge_reset(struct psa_judge *judge)
     judge->alarm = false;
 }
 
+static double cut(double raw)
+{
+    if (raw > PSA_JUDGE_RAW_MAX) return PSA_JUDGE_RAW_MAX;
+    return raw < -PSA_JUDGE_RAW_MAX ? -PSA_JUDGE_RAW_MAX : raw;
+}
+
 /* ---- the reference ------------------------------------------------------------------------------------------------ */
 
 static size_t slot_of(const struct psa_judge *judge, uint64_t score)
@@ -63,10 +69,26 @@ static void enter(struct psa_judge *judge, double raw)
     judge->held++;
 }
 
-/* Does the row at hand stay out of the reference? */
-static bool is_frozen(const struct psa_judge *judge)
+/* Is the row at hand one to judge, if there is a limit? */
+static bool is_due(const struct psa_judge *judge)
 {
-    return judge->rule->freeze && judge->rows > (uint64_t)judge->rule->warmup && judge->held > 0;
+    return judge->rows > (uint64_t)judge->rule->warmup && (judge->rule->table != NULL || judge->held > 0);
+}
+
+/* The limit of the row at hand where an alarm begins above `on`. */
+static double limit_now(const struct psa_judge *judge, double on)
+{
+    return judge->alarm && judge->rule->off < on ? judge->rule->off : on; /* false for an off of NaN */
+}
+
+/* Does the row at hand become part of the reference? */
+static bool enters_reference(const struct psa_judge *judge, double raw)
+{
+    const struct psa_judge_rule *rule = judge->rule;
+
+    if (rule->table != NULL) return false;
+    if (!is_due(judge)) return true;
+    return !rule->freeze && !(raw > limit_now(judge, rule->on)); /* an on of NaN is above nothing */
 }
 
 /* ---- the rest window ------------------------------------------------------------------------------------------------ */
@@ -148,7 +170,8 @@ static double limit_on(const struct psa_judge *judge, const struct psa_tail *tai
     if (rule->false_alarms_hz > 0.0) {
         ln_p = wished_ln_p(judge);
         if (isnan(ln_p)) return NAN;
-        return rule->table != NULL ? psa_tail_table_at(rule->table, ln_p) : psa_tail_set_at(&judge->scores, tail, ln_p);
+        return cut(rule->table != NULL ? psa_tail_table_rare(rule->table, ln_p)
+                                       : psa_tail_set_rare(&judge->scores, tail, ln_p));
     }
     return psa_order_set_quantile(&judge->scores, 1.0 - rule->contamination);
 }
@@ -188,12 +211,12 @@ static void weigh(struct psa_judge *judge, double raw, struct psa_judgement *jud
     double on, ln_p_on, greatest;
 
     judgement->warming = true;
-    if (judge->rows <= (uint64_t)rule->warmup || (rule->table == NULL && judge->held == 0)) return;
+    if (!is_due(judge)) return;
     if (rule->table == NULL) tail = psa_tail_of_set(&judge->scores);
     on = limit_on(judge, &tail);
     if (isnan(on)) return;
     judgement->warming = false;
-    judgement->limit = judge->alarm && rule->off < on ? rule->off : on; /* false for an off of NaN */
+    judgement->limit = limit_now(judge, on);
     judge->alarm = raw > judgement->limit;
     greatest = rule->rest > 0 ? greatest_before(judge) : -INFINITY;
     if (greatest > judgement->limit) judgement->limit = greatest;
@@ -201,12 +224,7 @@ static void weigh(struct psa_judge *judge, double raw, struct psa_judgement *jud
     ln_p_on = ln_p_of_on(judge, &tail, on);
     judgement->score = normalised(judge, &tail, raw, ln_p_on);
     judgement->threshold = judgement->limit == on ? 0.5 : normalised(judge, &tail, judgement->limit, ln_p_on);
-}
-
-static double cut(double raw)
-{
-    if (raw > PSA_JUDGE_RAW_MAX) return PSA_JUDGE_RAW_MAX;
-    return raw < -PSA_JUDGE_RAW_MAX ? -PSA_JUDGE_RAW_MAX : raw;
+    if (judgement->is_anomaly && judgement->score < judgement->threshold) judgement->score = judgement->threshold;
 }
 
 int psa_judge_row(struct psa_judge *judge, double raw, bool has_time, int64_t time_ns, struct psa_judgement *judgement)
@@ -221,7 +239,7 @@ int psa_judge_row(struct psa_judge *judge, double raw, bool has_time, int64_t ti
         return 0;
     }
     raw = cut(raw);
-    enters = judge->rule->table == NULL && !is_frozen(judge);
+    enters = enters_reference(judge, raw);
     if ((enters && make_place(judge) != 0) || make_peak_room(judge) != 0) return -1;
     weigh(judge, raw, judgement);
     if (judgement->warming) judge->alarm = false;

@@ -9,12 +9,16 @@
  *     is_anomaly = r > limit
  *     score      = 1 - 2^(-ln p(r) / ln p(on))                           tail.h, p by the reference
  *
- * `on` is a fixed number, or the quantile of the reference at 1 - contamination, or, for a wish of at most f false alarms a
- * second where rows come every d seconds on average, the score whose tail probability is f d: were rows independent and like
- * the reference, f of them a second would lie above it. Rows above it in a run are one alarm, so f is an upper bound.
+ * and where is_anomaly, score is no less than the limit's own: the two never contradict each other.
  *
- * The reference is a model's table of quantiles, or the stream's own earlier scores: the last `horizon` rows, the one to
- * judge included, which itself enters after it was judged. The mean d is taken over the stream's whole event time.
+ * `on` is a fixed number, or the quantile of the reference at 1 - contamination, or, for a wish of f false alarms a second
+ * where rows come every d seconds on average, tail.h's rare(f d): were rows independent and like the reference, and its tail
+ * known, f of them a second would lie above it. Rows above it in a run are one alarm.
+ *
+ * The reference is a model's table of quantiles, or the stream's own earlier scores: the last `horizon` of them, the row
+ * to judge included where it enters, which is after it was judged. Where `on` is a quantile of them all rows enter, or it
+ * would be one of something else. Where it is fixed, rows in alarm do not: else a fault that lasts would soon be what is
+ * usual, and score 0 while it alarms. The mean d is taken over the stream's whole event time.
  *
  * Each row costs O(log horizon) expected and amortised. Memory: 28 bytes a score held, 16 a row of the rest window that
  * may still be its greatest.
@@ -35,7 +39,7 @@
 /* How a stream is judged; many streams may share one. */
 struct psa_judge_rule {
     double on, off;                     /* oriented; on NaN: not fixed; off NaN: as on */
-    double false_alarms_hz;             /* on is not fixed: wished for at most so many a second; 0: not wished */
+    double false_alarms_hz;             /* on is not fixed: wished for so many a second; 0: not wished */
     double contamination;               /* on is not fixed, nothing wished: share of the reference above it */
     const struct psa_tail_table *table; /* the reference; NULL: the stream's own earlier scores */
     int64_t warmup;                     /* rows before the first that is judged */
@@ -68,7 +72,7 @@ struct psa_judge {
 struct psa_judgement {
     bool warming; /* not judged yet; the rest means nothing then */
     bool is_anomaly;
-    double score;     /* anomaly_score, 0 .. 1; 0.5 at `on` */
+    double score;     /* anomaly_score, 0 .. 1; 0.5 at `on`; at least `threshold` where is_anomaly */
     double limit;     /* the raw score that this row had to exceed */
     double threshold; /* the same as anomaly_score */
 };

@@ -7,6 +7,8 @@
 
 #include <lapacke.h>
 
+#define UNIT_ERROR 1e-6 /* of a squared length: far above rounding */
+
 /* Of OpenBLAS only, and where it is built without threads it does nothing. Another LAPACK is free to lack it. */
 extern void openblas_set_num_threads(int n) __attribute__((weak));
 
@@ -36,6 +38,17 @@ void psa_scratch_free(struct psa_scratch *scratch)
     *scratch = (struct psa_scratch){ 0 };
 }
 
+bool psa_unit_vectors(const double *vector, size_t n, size_t width)
+{
+    for (size_t i = 0; i < n; i++) {
+        double square = 0.0;
+
+        for (size_t k = 0; k < width; k++) square += vector[i * width + k] * vector[i * width + k];
+        if (!(fabs(square - 1.0) <= UNIT_ERROR)) return false;
+    }
+    return true;
+}
+
 /* dsyevd wants 1 + 6n + 2n^2 doubles and 3 + 5n integers. */
 static size_t work_size(size_t n)
 {
@@ -58,6 +71,17 @@ int psa_eigen(double *a, size_t n, double *value, double *space)
     /* Read by columns, a symmetric matrix's upper triangle is its lower one, and eigenvectors lie in rows. */
     return LAPACKE_dsyevd_work(LAPACK_COL_MAJOR, 'V', 'L', rows, a, rows, value, space, (lapack_int)work_size(n),
                                (lapack_int *)(void *)(space + work_size(n)), (lapack_int)(3 + 5 * n)) == 0
+               ? 0
+               : -1;
+}
+
+int psa_inverse(double *a, size_t n)
+{
+    lapack_int rows = (lapack_int)n;
+
+    psa_linear_serial();
+    return LAPACKE_dpotrf_work(LAPACK_COL_MAJOR, 'L', rows, a, rows) == 0 &&
+                   LAPACKE_dpotri_work(LAPACK_COL_MAJOR, 'L', rows, a, rows) == 0
                ? 0
                : -1;
 }

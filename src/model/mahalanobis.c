@@ -380,7 +380,26 @@ static void find_noise(const double *rows, size_t n, size_t c, double *noise, do
     }
 }
 
-/* The reweighted estimate from the raw one: false where it is singular. */
+/* Are more than half of the rows one point? It is then their median in every column. middle: c doubles. */
+static bool is_one_point(const double *rows, size_t n, size_t c, double *middle, double *column)
+{
+    size_t equal = 0;
+
+    for (size_t j = 0; j < c; j++) {
+        for (size_t i = 0; i < n; i++) column[i] = rows[i * c + j];
+        middle[j] = psa_median(column, n);
+    }
+    for (size_t i = 0; i < n; i++) {
+        size_t j = 0;
+
+        while (j < c && rows[i * c + j] == middle[j]) j++;
+        equal += j == c;
+    }
+    return 2 * equal > n;
+}
+
+/* The reweighted estimate from the raw one: false where it is singular. As no point is that of most rows, the median of the
+ * distances is above 0, and half of the rows are the support at least. */
 static bool reweight(struct search *search, struct psa_mahalanobis *model, const struct estimate *raw,
                      const double *rows, size_t n)
 {
@@ -394,6 +413,7 @@ static bool reweight(struct search *search, struct psa_mahalanobis *model, const
     model->n_support = 0;
     for (size_t i = 0; i < n; i++)
         if (search->distance[i] < limit) search->chosen[model->n_support++] = i;
+    if (model->n_support <= c) return false;
     describe_rows(search, rows, search->chosen, model->n_support, model->mean, model->covariance);
     for (size_t j = 0; j < c; j++)
         for (size_t k = j + 1; k < c; k++) model->covariance[j * c + k] = model->covariance[k * c + j];
@@ -447,7 +467,8 @@ int psa_mahalanobis_train(struct psa_mahalanobis *model, const double *rows, siz
         search.chosen = index;
         psa_linear_serial();
         find_noise(rows, n, c, noise, search.sorted, search.distance);
-        status = find(&search, &pool, model, rows, n, noise + psa_aligned(c), index + n, seed, progress) ? 0 : 1;
+        if (is_one_point(rows, n, c, search.block, search.sorted)) status = 2;
+        else status = find(&search, &pool, model, rows, n, noise + psa_aligned(c), index + n, seed, progress) ? 0 : 1;
         if (status == 1 && column != NULL) *column = search.singular;
     }
     pool_free(&pool);
@@ -476,6 +497,12 @@ int psa_mahalanobis_invert(const struct psa_mahalanobis *model, double *precisio
     return 0;
 }
 
+/* By a model from a file, whose covariance may be anything, even what is clamped may overflow. */
+static double bounded(double part)
+{
+    return isnan(part) ? 0.0 : fmax(-DBL_MAX, fmin(part, DBL_MAX));
+}
+
 double psa_mahalanobis_score(const struct psa_mahalanobis *model, const double *precision, const double *row,
                              double *contribution)
 {
@@ -485,9 +512,9 @@ double psa_mahalanobis_score(const struct psa_mahalanobis *model, const double *
     for (size_t j = 0; j < c; j++) {
         double sum = 0.0, part;
 
-        for (size_t k = 0; k < c; k++) sum += precision[j * c + k] * (row[k] - model->mean[k]);
-        part = (row[j] - model->mean[j]) * sum;
-        if (contribution != NULL) contribution[j] = part;
+        for (size_t k = 0; k < c; k++) sum += precision[j * c + k] * psa_value_clamped(row[k] - model->mean[k]);
+        part = psa_value_clamped(row[j] - model->mean[j]) * sum;
+        if (contribution != NULL) contribution[j] = bounded(part);
         score += part;
     }
     return score <= DBL_MAX ? score : DBL_MAX;

@@ -245,6 +245,7 @@ static void read_reference(struct reader *reader)
             start = true;
         } else if (psa_str_eq(name, "tail_scale")) {
             table->tail.scale = psa_model_number(in);
+            if (table->tail.scale < 0.0) psa_json_refuse(in, "tail_scale is below 0");
             scale = true;
         } else {
             psa_json_skip(in);

@@ -143,34 +143,40 @@ int psa_pca_train(struct psa_pca *pca, const double *rows, size_t n_rows, size_t
 
 /* ---- scoring ---------------------------------------------------------------------------------------------- */
 
+/* By a model from a file, whose components may be anything, even what is clamped may overflow. */
+static double bounded(double square)
+{
+    return square <= DBL_MAX ? square : DBL_MAX;
+}
+
 double psa_pca_score(const struct psa_pca *pca, const double *row, double *t2, double *q, double *contribution,
                      double *space)
 {
     size_t c = pca->n_columns;
-    double *residual = space, *within = space + c, index;
+    double *residual = space, *within = space + c, sum_t2 = 0.0, sum_q = 0.0;
 
     for (size_t j = 0; j < c; j++) {
-        residual[j] = row[j] - pca->mean[j];
+        residual[j] = psa_value_clamped(row[j] - pca->mean[j]);
         within[j] = 0.0;
     }
-    *t2 = *q = 0.0;
     for (size_t k = 0; k < pca->n_component; k++) {
         const double *component = pca->component + k * c;
-        double t = 0.0;
+        double t = 0.0, scaled;
 
-        for (size_t j = 0; j < c; j++) t += component[j] * (row[j] - pca->mean[j]);
-        for (size_t j = 0; j < c; j++) {
-            residual[j] -= t * component[j];
-            within[j] += t / sqrt(pca->variance[k]) * component[j];
-        }
-        *t2 += t * t / pca->variance[k];
+        for (size_t j = 0; j < c; j++) t += component[j] * psa_value_clamped(row[j] - pca->mean[j]);
+        for (size_t j = 0; j < c; j++) residual[j] -= t * component[j];
+        sum_t2 += t * t / pca->variance[k];
+        if (contribution == NULL) continue;
+        scaled = t / sqrt(pca->variance[k]);
+        for (size_t j = 0; j < c; j++) within[j] += scaled * component[j];
     }
-    for (size_t j = 0; j < c; j++) *q += residual[j] * residual[j];
+    for (size_t j = 0; j < c; j++) sum_q += residual[j] * residual[j];
     for (size_t j = 0; contribution != NULL && j < c; j++) {
         double part = within[j] / sqrt(pca->limit_t2) + residual[j] / sqrt(pca->limit_q);
 
-        contribution[j] = part * part;
+        contribution[j] = bounded(part * part);
     }
-    index = *t2 / pca->limit_t2 + *q / pca->limit_q;
-    return index <= DBL_MAX ? index : DBL_MAX;
+    *t2 = bounded(sum_t2);
+    *q = bounded(sum_q);
+    return bounded(sum_t2 / pca->limit_t2 + sum_q / pca->limit_q);
 }

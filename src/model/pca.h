@@ -54,8 +54,8 @@ void psa_pca_free(struct psa_pca *pca);
 int psa_pca_train(struct psa_pca *pca, const double *rows, size_t n_rows, size_t n_columns, double variance,
                   double *index);
 
-/* The index of a row of n_columns finite values; T2 and Q into *t2 and *q. contribution[n_columns] (NULL: not wanted)
- * becomes each column's part. space: 2 * n_columns doubles. */
+/* The index of a row of n_columns values, none NaN, held within PSA_VALUE_MAX of the mean; T2 and Q into *t2 and *q.
+ * contribution[n_columns] (NULL: not wanted) becomes each column's part. All are finite. space: 2 * n_columns doubles. */
 double psa_pca_score(const struct psa_pca *pca, const double *row, double *t2, double *q, double *contribution,
                      double *space);
 

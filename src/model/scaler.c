@@ -5,14 +5,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "dsp/quantile.h"
 #include "model/tail.h"
-
-static int compare_doubles(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
 
 const char *psa_scaler_name(enum psa_scaler_kind kind)
 {
@@ -101,7 +95,7 @@ int psa_scaler_fit(struct psa_scaler *scaler, enum psa_scaler_kind kind, const d
         if (kind == PSA_SCALER_STANDARD) fit_standard(scaler, j, rows, n_rows);
         if (sorted == NULL) continue;
         for (size_t i = 0; i < n_rows; i++) sorted[i] = rows[i * n + j];
-        qsort(sorted, n_rows, sizeof *sorted, compare_doubles);
+        psa_sort(sorted, n_rows);
         fit_sorted(scaler, j, sorted, n_rows);
     }
     free(sorted);

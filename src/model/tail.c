@@ -35,6 +35,46 @@ static bool is_in_tail(double ln_p)
     return ln_p <= log(1.0 - PSA_TAIL_LEVEL);
 }
 
+/* ---- rare scores ---------------------------------------------------------------------------------------------------- */
+
+/* Where the quantile function is looked at. */
+static const double tail_level[] = { 0.9,  0.91, 0.92,  0.93,  0.94,   0.95,   0.96, 0.97,
+                                     0.98, 0.99, 0.995, 0.999, 0.9995, 0.9999, 1.0 };
+
+enum { TAIL_LEVELS = sizeof tail_level / sizeof *tail_level };
+
+/*
+ * How far above q90 = score[0] the generalised Pareto distribution has its quantile, `rarity` = ln(0.1 / p). With y a line
+ * between the levels, of each piece the integrals of y and of y u are exact, u = 0 .. 1 the level within the tail.
+ */
+static double pareto_excess(const double score[TAIL_LEVELS], double rarity)
+{
+    double l1 = 0.0, yu = 0.0, l2, shape;
+
+    for (size_t i = 1; i < TAIL_LEVELS; i++) {
+        double a = score[i - 1] - score[0], b = score[i] - score[0];
+        double u = (tail_level[i - 1] - PSA_TAIL_LEVEL) / (1.0 - PSA_TAIL_LEVEL);
+        double v = (tail_level[i] - PSA_TAIL_LEVEL) / (1.0 - PSA_TAIL_LEVEL);
+
+        l1 += (v - u) * 0.5 * (a + b);
+        yu += (v - u) * (a * (2.0 * u + v) + b * (u + 2.0 * v)) / 6.0;
+    }
+    l2 = 2.0 * yu - l1;
+    if (!(l2 > 0.0)) return 0.0;
+    shape = 2.0 - l1 / l2;
+    return shape > 0.0 ? l1 * (l1 / l2 - 1.0) * expm1(shape * rarity) / shape : 0.0;
+}
+
+/* rare(p) of a p in the tail, `own` being the reference's own quantile there. */
+static double rarest(const struct psa_tail *tail, const double score[TAIL_LEVELS], double ln_p, double own)
+{
+    double pareto = tail->start + pareto_excess(score, log(1.0 - PSA_TAIL_LEVEL) - ln_p);
+
+    return fmax(fmax(pareto, tail_at(tail, ln_p)), own);
+}
+
+/* ---- tables and sets ------------------------------------------------------------------------------------------------ */
+
 /* ln(1 - F) of a score between two neighbouring reference scores a < score <= b at the levels u and v. */
 static double body_ln_p(double a, double b, double u, double v, double score)
 {
@@ -74,6 +114,15 @@ double psa_tail_table_at(const struct psa_tail_table *table, double ln_p)
     return is_in_tail(ln_p) ? tail_at(&table->tail, ln_p) : psa_tail_table_quantile(table, -expm1(ln_p));
 }
 
+double psa_tail_table_rare(const struct psa_tail_table *table, double ln_p)
+{
+    double score[TAIL_LEVELS];
+
+    if (!is_in_tail(ln_p)) return psa_tail_table_at(table, ln_p);
+    for (size_t i = 0; i < TAIL_LEVELS; i++) score[i] = psa_tail_table_quantile(table, tail_level[i]);
+    return rarest(&table->tail, score, ln_p, psa_tail_table_quantile(table, -expm1(ln_p)));
+}
+
 struct psa_tail psa_tail_of_set(const struct psa_order_set *set)
 {
     struct psa_tail tail = { psa_order_set_quantile(set, PSA_TAIL_LEVEL), 0.0 };
@@ -99,6 +148,15 @@ double psa_tail_set_ln_p(const struct psa_order_set *set, const struct psa_tail 
 double psa_tail_set_at(const struct psa_order_set *set, const struct psa_tail *tail, double ln_p)
 {
     return is_in_tail(ln_p) ? tail_at(tail, ln_p) : psa_order_set_quantile(set, -expm1(ln_p));
+}
+
+double psa_tail_set_rare(const struct psa_order_set *set, const struct psa_tail *tail, double ln_p)
+{
+    double score[TAIL_LEVELS];
+
+    if (!is_in_tail(ln_p)) return psa_tail_set_at(set, tail, ln_p);
+    for (size_t i = 0; i < TAIL_LEVELS; i++) score[i] = psa_order_set_quantile(set, tail_level[i]);
+    return rarest(tail, score, ln_p, psa_order_set_quantile(set, -expm1(ln_p)));
 }
 
 double psa_tail_quantile(const double *sorted, size_t n, double level)

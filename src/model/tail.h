@@ -15,6 +15,22 @@
  * distribution that excesses over a high quantile tend to (J. Pickands, "Statistical Inference Using Extreme Order
  * Statistics", Annals of Statistics 3(1), 1975, DOI 10.1214/aos/1176343003, its case c = 0).
  *
+ * How rare a score beyond all of the reference is decides nothing but what score it gets. A limit that shall be exceeded
+ * in a share p of the rows is another matter: where the tail is heavier than exponential the line above puts it far too
+ * low. Such limits are therefore those of the generalised Pareto distribution, the other case of Pickands' theorem, where
+ * its shape xi comes out positive, and never below the exponential one nor below the reference's own quantile:
+ *
+ *     rare(p) = max(q90 + sigma/xi ((p / 0.1)^-xi - 1) if xi > 0,  q90 + scale ln(0.1 / p),  F^-1(1 - p))     p <= 0.1
+ *
+ * by probability-weighted moments of the excesses y over q90, their mean l1 and half their mean difference l2 (J. R. M.
+ * Hosking, J. R. Wallis, "Parameter and Quantile Estimation for the Generalized Pareto Distribution", Technometrics 29(3),
+ * 1987, section 3.3, DOI 10.2307/1269343; xi is their -k, l1 = a0 and l2 = a0 - 2 a1):
+ *
+ *     xi = 2 - l1 / l2,   sigma = l1 (l1 / l2 - 1)
+ *
+ * They are integrals of the quantile function, which is taken between the levels 0.9, 0.91 .. 0.99, 0.995, 0.999, 0.9995,
+ * 0.9999, 1, as a model's table has them, to be a line.
+ *
  * Everything is kept as ln p, which does not underflow however far out a score lies.
  */
 #ifndef PSA_MODEL_TAIL_H
@@ -46,6 +62,8 @@ double psa_tail_score(double ln_p, double ln_p_threshold);
 double psa_tail_table_ln_p(const struct psa_tail_table *table, double score);
 /* The inverse: the score that has this ln p, at most 0. */
 double psa_tail_table_at(const struct psa_tail_table *table, double ln_p);
+/* rare(p) above: the score to be exceeded in a share exp(ln_p) of the rows, ln_p at most 0. */
+double psa_tail_table_rare(const struct psa_tail_table *table, double ln_p);
 /* The table's quantile at level 0 .. 1, linearly interpolated between its own levels. */
 double psa_tail_table_quantile(const struct psa_tail_table *table, double level);
 
@@ -56,6 +74,8 @@ struct psa_tail psa_tail_of_set(const struct psa_order_set *set);
 double psa_tail_set_ln_p(const struct psa_order_set *set, const struct psa_tail *tail, double score);
 /* The inverse: the score that has this ln p, at most 0. */
 double psa_tail_set_at(const struct psa_order_set *set, const struct psa_tail *tail, double ln_p);
+/* rare(p) above. */
+double psa_tail_set_rare(const struct psa_order_set *set, const struct psa_tail *tail, double ln_p);
 
 /* Levels of the table that psa_tail_table_make fills. */
 #define PSA_TAIL_LEVELS 105

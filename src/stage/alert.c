@@ -182,6 +182,18 @@ static const struct psa_option options[] = {
 
 /* ---- records -------------------------------------------------------------------------------------------------------------- */
 
+/* The record's text, before anything is changed in it: for its evidence, and for --when to ask. */
+static void take_text(const struct psa_node *node, const struct psa_alert_slot *slot, const struct psa_record *record)
+{
+    const struct psa_alert_config *config = node->config;
+    struct psa_alert *alert = node->state;
+
+    if (!config->evidence && (!alert->condition || slot->calm.inside)) return;
+    if (alert->own.failed) psa_buf_free(&alert->own); /* memory was out for the one before */
+    alert->own.n = 0;
+    psa_encode(record, &alert->own);
+}
+
 static int push(struct psa_node *node, struct psa_record *record, struct psa_error *error)
 {
     struct psa_slot *slot;
@@ -194,7 +206,7 @@ static int push(struct psa_node *node, struct psa_record *record, struct psa_err
     if (!slot) return psa_alert_late(node, record, error);
     psa_alert_calm_step(node, (struct psa_alert_slot *)slot, record->timestamp_ns);
     psa_slot_advance(slot, record);
-    psa_alert_evidence_take(node, record);
+    take_text(node, (struct psa_alert_slot *)slot, record);
     if (psa_alert_hear(node, slot->key, (struct psa_alert_slot *)slot, record, error) != 0 ||
         psa_alert_anomaly_push(node, (struct psa_alert_slot *)slot, record, error) != 0)
         return -1;

@@ -4,7 +4,9 @@
  * A stream key can have three events at a time, one of each kind: its scores are anomalous, nothing comes from it, it says
  * that it is down. alert.c states the state machine and is the stage; alert_anomaly.c, alert_silence.c and alert_status.c
  * hold its three parts, alert_wait.c whose silence is due, alert_calm.c maintenance (its windows are alert_plan.h's),
- * alert_event.c what an alert looks like, alert_evidence.c the bundles, alert_state.c saving and loading.
+ * alert_event.c the words of an event, alert_evidence.c the bundles, alert_put.c what goes out, alert_state.c saving and
+ * loading. Calls go one way: alert.c -> the three parts -> alert_put.c -> alert_evidence.c -> alert_event.c, and
+ * alert_silence.c -> alert_wait.c -> alert_calm.c.
  */
 #ifndef PSA_STAGE_ALERT_H
 #define PSA_STAGE_ALERT_H
@@ -146,13 +148,14 @@ struct psa_alert {
     struct psa_decoder *decoder; /* turns the line of a silence into a record */
     struct psa_arena arena;
     struct psa_buf text, line, key;
-    struct psa_buf own, path, file; /* evidence: the record at hand as it came; a file's name and content */
+    struct psa_buf own;             /* the record at hand as it came, where --when or --evidence is given */
+    struct psa_buf path, file;      /* evidence: a file's name and content */
     struct psa_alert_lines bundles; /* names of the newest --evidence-max */
 };
 
-/* ---- alert_event.c: what an alert looks like ------------------------------------------------------------------------- */
+/* ---- alert_event.c: the words of an event --------------------------------------------------------------------------- */
 
-extern const char *const psa_alert_severity_name[];
+extern const char *const psa_alert_severity_name[], *const psa_alert_kind_name[];
 
 struct psa_alert_sentence {
     char text[PSA_ALERT_REASON_MAX];
@@ -181,9 +184,6 @@ struct psa_alert_words {
     struct psa_alert_sentence reason;
 };
 
-/* Put the member alert of the key's event of that kind into the record, and count the event's line as written at `now`. */
-int psa_alert_put(struct psa_node *node, struct psa_alert_slot *slot, const struct psa_alert_words *words, int64_t now,
-                  struct psa_record *record, struct psa_error *error);
 struct psa_alert_event *psa_alert_event_of(struct psa_alert_slot *slot, enum psa_alert_kind kind);
 
 /* ---- alert_anomaly.c, alert_silence.c, alert_status.c ------------------------------------------------------------------ */
@@ -239,8 +239,9 @@ bool psa_alert_listen_again(struct psa_node *node);
 void psa_alert_calm_step(struct psa_node *node, struct psa_alert_slot *slot, int64_t ns);
 /* Is the key in maintenance at ns? */
 bool psa_alert_calm_at(const struct psa_node *node, struct psa_str key, int64_t ns);
-/* How much longer, in elapsed time, nothing is to be said of the key's silence, though it is due; 0: it is to be said. */
-int64_t psa_alert_calm_wait(const struct psa_node *node, const struct psa_alert_slot *slot);
+/* How much longer, in elapsed time, nothing is to be said of the key's silence, though it is due; 0: it is to be said.
+ * limit: of psa_alert_limit. */
+int64_t psa_alert_calm_wait(const struct psa_node *node, const struct psa_alert_slot *slot, int64_t limit);
 /* The window that ended last, if it ended after since_ns; else INT64_MIN. */
 int64_t psa_alert_calm_ended(const struct psa_node *node, const struct psa_alert_slot *slot, int64_t since_ns);
 
@@ -248,9 +249,7 @@ int64_t psa_alert_calm_ended(const struct psa_node *node, const struct psa_alert
 
 /* Can files be made in the folder? */
 int psa_alert_evidence_open(struct psa_node *node, struct psa_error *error);
-/* A record of a key has come: keep its text before anything is changed in it. */
-void psa_alert_evidence_take(struct psa_node *node, const struct psa_record *record);
-/* The record has been dealt with: it belongs to the past of its key, and to its open bundles. */
+/* The record whose text is psa_alert.own has been dealt with: it belongs to the past of its key, and to its open bundles. */
 void psa_alert_evidence_keep(struct psa_node *node, struct psa_alert_slot *slot);
 /* An alert goes out: its record, with the member alert. */
 void psa_alert_evidence_note(struct psa_node *node, struct psa_alert_slot *slot, const struct psa_alert_words *words,
@@ -265,6 +264,12 @@ bool psa_alert_evidence_loaded(struct psa_node *node, struct psa_alert_slot *slo
 /* The names of the bundles that are kept. */
 void psa_alert_evidence_save_names(const struct psa_node *node, struct psa_buf *out);
 bool psa_alert_evidence_load_names(struct psa_node *node, struct psa_json *in);
+
+/* ---- alert_put.c ---------------------------------------------------------------------------------------------------------- */
+
+/* Put the member alert of the key's event of that kind into the record, and count the event's line as written at `now`. */
+int psa_alert_put(struct psa_node *node, struct psa_alert_slot *slot, const struct psa_alert_words *words, int64_t now,
+                  struct psa_record *record, struct psa_error *error);
 
 /* ---- alert_state.c ------------------------------------------------------------------------------------------------------ */
 

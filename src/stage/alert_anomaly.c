@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/error.h"
+#include "core/number.h"
 #include "stage/alert.h"
 
 enum {
@@ -27,6 +28,15 @@ static enum psa_alert_severity grade(const struct psa_alert_config *config, doub
     return score > config->warning ? PSA_ALERT_WARNING : PSA_ALERT_INFO;
 }
 
+/* NaN for null and for what no double holds. */
+static double read_number(struct psa_json *in)
+{
+    struct psa_str text = psa_json_skip(in);
+    double number;
+
+    return text.p && psa_number_parse(text.p, text.p + text.n, &number) && isfinite(number) ? number : NAN;
+}
+
 /* What psa-score says. false: the record has not been scored, or says nothing that can be read. */
 static bool read_verdict(struct psa_node *node, const struct psa_record *record, struct verdict *verdict)
 {
@@ -48,7 +58,7 @@ static bool read_verdict(struct psa_node *node, const struct psa_record *record,
         if (psa_str_eq(name, "is_anomaly")) {
             verdict->anomalous = psa_json_bool(&in);
             judged = true;
-        } else if (psa_str_eq(name, "threshold")) verdict->threshold = psa_json_number(&in);
+        } else if (psa_str_eq(name, "threshold")) verdict->threshold = read_number(&in);
         else if (psa_str_eq(name, "model")) verdict->model = psa_json_text(&in);
         else if (psa_str_eq(name, "state")) state = psa_json_text(&in);
         else if (psa_str_eq(name, "top")) verdict->top = psa_json_skip(&in);
@@ -64,8 +74,8 @@ static void ask_condition(struct psa_node *node, const struct psa_record *record
     const struct psa_alert_config *config = node->config;
     const struct psa_alert *alert = node->state;
     struct verdict scored;
-    const char *fault;
-    bool holds = psa_condition_holds(alert->condition, record, &fault);
+    const char *fault = "memory is out";
+    bool holds = !alert->own.failed && psa_condition_holds_text(alert->condition, psa_buf_str(&alert->own), &fault);
 
     if (!read_verdict(node, record, &scored)) scored.model = scored.top = (struct psa_str){ NULL, 0 };
     *verdict = scored;
@@ -80,24 +90,27 @@ static void ask_condition(struct psa_node *node, const struct psa_record *record
 
 /* ---- writing ------------------------------------------------------------------------------------------------------------ */
 
-/* ": accel_z_kurtosis 61 %, accel_x_rms 20 %" from the top member. */
+/* "; driven by accel_z_kurtosis 61 %, accel_x_rms 20 %" from the top member. A share that is no number, null where a
+ * detector ran out of doubles, says nothing and is passed over. */
 static void add_top(struct psa_alert_sentence *sentence, struct psa_str top, struct psa_arena *arena)
 {
     struct psa_json in;
+    int shown = 0;
 
     if (!top.p) return;
     psa_json_open(&in, top, arena);
     if (!psa_json_enter_array(&in)) return;
-    for (int i = 0; psa_json_next_item(&in) && i < TOP_SHOWN; i++) {
+    while (shown < TOP_SHOWN && psa_json_next_item(&in)) {
         struct psa_str name;
         double share;
 
         if (!psa_json_enter_array(&in) || !psa_json_next_item(&in)) return;
         name = psa_json_text(&in);
         if (!psa_json_next_item(&in)) return;
-        share = psa_json_number(&in);
+        share = read_number(&in);
         if (psa_json_next_item(&in) || in.fault.what) return;
-        psa_alert_add(sentence, "%s%.*s %.0f %%", i ? ", " : "; driven by ", psa_alert_shown_of(name, NAME_SHOWN),
+        if (!isfinite(share)) continue;
+        psa_alert_add(sentence, "%s%.*s %.0f %%", shown++ ? ", " : "; driven by ", psa_alert_shown_of(name, NAME_SHOWN),
                       name.p, 100 * share);
     }
 }
@@ -129,7 +142,10 @@ static void explain(struct psa_node *node, const struct psa_alert_slot *slot, co
     }
     if (strcmp(state, "ongoing") == 0) psa_alert_add(sentence, "for %.1f s now, ", seconds);
     if (alert->condition) add_condition(alert, "holds", sentence);
-    else psa_alert_add(sentence, "anomaly score %.3f above its threshold %.3f", verdict->score, verdict->threshold);
+    else if (isnan(verdict->score)) psa_alert_add(sentence, "anomalous, without a score");
+    else psa_alert_add(sentence, "anomaly score %.3f", verdict->score);
+    if (!alert->condition && !isnan(verdict->score) && !isnan(verdict->threshold))
+        psa_alert_add(sentence, " above its threshold %.3f", verdict->threshold);
     if (alert->condition && !isnan(verdict->score)) {
         psa_alert_add(sentence, "; anomaly score %.3f", verdict->score);
         if (!isnan(verdict->threshold)) psa_alert_add(sentence, ", threshold %.3f", verdict->threshold);
@@ -226,7 +242,10 @@ int psa_alert_anomaly_push(struct psa_node *node, struct psa_alert_slot *slot, s
         ask_condition(node, record, &verdict);
     } else if (!read_verdict(node, record, &verdict)) {
         psa_note(node, "unscored");
-        psa_say(node, "unscored", "the record has no anomaly member; put psa-score before psa-alert");
+        if (psa_record_member(record, PSA_M_ANOMALY))
+            psa_say(node, "unscored",
+                    "the record's member anomaly has no is_anomaly that can be read; taken for unscored");
+        else psa_say(node, "unscored", "the record has no anomaly member; put psa-score before psa-alert");
         return psa_absorb(node);
     }
     if (!verdict.counts) {

@@ -49,10 +49,10 @@ bool psa_alert_calm_at(const struct psa_node *node, struct psa_str key, int64_t 
     return alert->plan && covers(node, key, ns, &until);
 }
 
-int64_t psa_alert_calm_wait(const struct psa_node *node, const struct psa_alert_slot *slot)
+int64_t psa_alert_calm_wait(const struct psa_node *node, const struct psa_alert_slot *slot, int64_t limit)
 {
     const struct psa_alert *alert = node->state;
-    int64_t now = alert->clock.now_ns, limit = psa_alert_limit(node, slot), ended, wait;
+    int64_t now = alert->clock.now_ns, ended, wait;
 
     if (!alert->plan) return 0;
     /* Not to the window's end at once: event time may jump over it. */

@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "core/error.h"
+#include "core/path_name.h"
 #include "core/time.h"
 #include "stage/alert.h"
 
@@ -28,7 +29,6 @@ enum {
 };
 
 static const char probe_name[] = ".psa-alert";
-static const char key_separator = 0x1f; /* core/chain.h */
 
 static const struct psa_alert_config *config_of(const struct psa_node *node)
 {
@@ -126,8 +126,13 @@ int psa_alert_evidence_open(struct psa_node *node, struct psa_error *error)
     if (world->file_write(world->ctx, path, psa_str_of("\n"), &why) == 0 &&
         world->file_remove(world->ctx, path, &why) == 0)
         return 0;
-    return psa_fail(error, PSA_EXIT_PERMANENT, "--evidence: %s; give a folder that exists and may be written to",
-                    why.text);
+    if (why.status == PSA_EXIT_PERMANENT)
+        return psa_fail(error, PSA_EXIT_PERMANENT, "--evidence: %s; give a folder that exists and may be written to",
+                        why.text);
+    /* A full disk must not keep alerts from people. */
+    psa_note(node, "evidence_failed");
+    psa_say(node, "evidence", "--evidence: %s; it is tried again with each event, alerts go out", why.text);
+    return 0;
 }
 
 /* The oldest files beyond --evidence-max go. */
@@ -207,20 +212,19 @@ static void close_bundle(struct psa_alert_bundle *bundle)
     *bundle = (struct psa_alert_bundle){ 0 };
 }
 
-/* Letters, digits, `.`, `_` and `-` stand for themselves, the place between type and id is a `+`; others are %XX. */
+/* As in any file's name, with a `+` between type and id. */
 static void put_key(struct psa_buf *name, struct psa_str key)
 {
-    static const char digits[] = "0123456789ABCDEF";
-    size_t begin = name->n;
+    size_t end = name->n + KEY_SHOWN;
 
-    for (size_t i = 0; i < key.n && name->n - begin + 3 <= KEY_SHOWN; i++) {
-        unsigned char c = (unsigned char)key.p[i];
-        char hex[3] = { '%', digits[c >> 4], digits[c & 15] };
+    for (;;) {
+        const char *separator = memchr(key.p, PSA_KEY_SEPARATOR, key.n);
+        size_t n = separator ? (size_t)(separator - key.p) : key.n;
 
-        if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || (c && strchr("._-", c)))
-            psa_buf_put(name, key.p + i, 1);
-        else if (c == (unsigned char)key_separator) psa_buf_puts(name, "+");
-        else psa_buf_put(name, hex, 3);
+        if (!psa_path_name_put(name, (struct psa_str){ key.p, n }, end - name->n) || !separator) return;
+        if (name->n == end) return;
+        psa_buf_puts(name, "+");
+        key = (struct psa_str){ separator + 1, key.n - n - 1 };
     }
 }
 
@@ -241,14 +245,13 @@ static void put_name(struct psa_buf *name, struct psa_str key, int64_t ns, const
 static void put_head(struct psa_buf *head, const struct psa_alert *alert, const struct psa_alert_slot *slot,
                      const struct psa_alert_words *words, const char *id, int64_t ns)
 {
-    static const char *const kind_name[] = { "anomaly", "silence", "status" };
     char shown[128];
 
     psa_buf_puts(head, "{");
     psa_buf_member_int(head, "psa_evidence", 1);
     psa_buf_member_text(head, "id", psa_str_of(id));
     psa_buf_member_text(head, "key", psa_str_of(psa_key_show(slot->slot.key, shown)));
-    psa_buf_member_text(head, "kind", psa_str_of(kind_name[words->kind]));
+    psa_buf_member_text(head, "kind", psa_str_of(psa_alert_kind_name[words->kind]));
     psa_buf_member_int(head, "since_ns", words->since_ns);
     psa_buf_member_int(head, "raised_ns", ns);
     psa_buf_name(head, "model");
@@ -296,15 +299,6 @@ static void add_after(struct psa_node *node, struct psa_alert_bundle *bundle, co
     psa_buf_put(&bundle->text, line.p, line.n);
     bundle->after++;
     bundle->after_bytes += (int64_t)line.n;
-}
-
-void psa_alert_evidence_take(struct psa_node *node, const struct psa_record *record)
-{
-    struct psa_alert *alert = node->state;
-
-    if (!config_of(node)->evidence) return;
-    alert->own.n = 0;
-    psa_encode(record, &alert->own);
 }
 
 void psa_alert_evidence_keep(struct psa_node *node, struct psa_alert_slot *slot)
@@ -412,29 +406,31 @@ static bool is_name(struct psa_str name)
            !memchr(name.p, 0, name.n) && !memchr(name.p, '\n', name.n);
 }
 
+/* Each member once. */
 static bool load_bundle(struct psa_alert_bundle *bundle, struct psa_json *in)
 {
+    enum { NAME = 1, HEAD = 2, TEXT = 4, BEFORE = 8, AFTER = 16, AFTER_BYTES = 32, LEFT_OUT = 64, WHOLE = 127 };
     struct psa_str name;
-    int n = 0;
+    int seen = 0, bit;
 
     if (psa_json_peek(in) == 'n') return psa_json_skip(in).p != NULL;
     if (bundle->open || !psa_json_enter_object(in)) return false;
     bundle->open = true;
-    for (; psa_json_next_member(in, &name); n++) {
+    for (; psa_json_next_member(in, &name); seen |= bit) {
         bool good = true;
 
-        if (psa_str_eq(name, "name")) good = load_text(&bundle->name, in);
-        else if (psa_str_eq(name, "head")) good = load_text(&bundle->head, in);
-        else if (psa_str_eq(name, "text")) good = load_text(&bundle->text, in);
-        else if (psa_str_eq(name, "before")) bundle->before = psa_json_int(in);
-        else if (psa_str_eq(name, "after")) bundle->after = psa_json_int(in);
-        else if (psa_str_eq(name, "after_bytes")) bundle->after_bytes = psa_json_int(in);
-        else if (psa_str_eq(name, "left_out")) bundle->left_out = psa_json_int(in);
-        else good = false;
-        if (!good) return false;
+        if (psa_str_eq(name, "name")) good = load_text(&bundle->name, in), bit = NAME;
+        else if (psa_str_eq(name, "head")) good = load_text(&bundle->head, in), bit = HEAD;
+        else if (psa_str_eq(name, "text")) good = load_text(&bundle->text, in), bit = TEXT;
+        else if (psa_str_eq(name, "before")) bundle->before = psa_json_int(in), bit = BEFORE;
+        else if (psa_str_eq(name, "after")) bundle->after = psa_json_int(in), bit = AFTER;
+        else if (psa_str_eq(name, "after_bytes")) bundle->after_bytes = psa_json_int(in), bit = AFTER_BYTES;
+        else if (psa_str_eq(name, "left_out")) bundle->left_out = psa_json_int(in), bit = LEFT_OUT;
+        else return false;
+        if (!good || seen & bit) return false;
     }
-    return n == 7 && is_name(psa_buf_str(&bundle->name)) && bundle->head.n && bundle->text.n && bundle->before >= 0 &&
-           bundle->after >= 0 && bundle->after_bytes >= 0 && bundle->left_out >= 0;
+    return seen == WHOLE && is_name(psa_buf_str(&bundle->name)) && bundle->head.n && bundle->text.n &&
+           bundle->before >= 0 && bundle->after >= 0 && bundle->after_bytes >= 0 && bundle->left_out >= 0;
 }
 
 bool psa_alert_evidence_load(struct psa_alert_slot *slot, struct psa_json *in)

@@ -132,10 +132,23 @@ static bool parse_time(struct psa_str word, int64_t *ns)
     return word.n && psa_time_parse_iso(word.p, word.p + word.n, ns);
 }
 
+/* Digits where a date has them: what is wrong with it is the day, not the way it is written. */
+static bool is_dated(struct psa_str word)
+{
+    static const char date[] = "0000-00-00";
+
+    for (size_t i = 0; i < sizeof date - 1; i++)
+        if (i >= word.n || (date[i] == '0' ? word.p[i] < '0' || word.p[i] > '9' : word.p[i] != date[i])) return false;
+    return true;
+}
+
 static const char *parse_once(struct psa_str from, struct psa_str to, struct window *window)
 {
-    if (!parse_time(from, &window->from) || !parse_time(to, &window->to))
-        return "a window is FROM TO, two times such as 2024-03-09T06:00:00Z";
+    bool good = parse_time(from, &window->from) && parse_time(to, &window->to);
+
+    if (!good && is_dated(from) && is_dated(to))
+        return "a time that does not exist, or none between 1677-09-22 and 2262-04-11; one is 2024-03-09T06:00:00Z";
+    if (!good) return "a window is FROM TO, two times such as 2024-03-09T06:00:00Z";
     if (window->from >= window->to) return "the window ends before it begins";
     return NULL;
 }

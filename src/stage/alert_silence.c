@@ -39,8 +39,6 @@ enum {
 
 #define LONGEST_STEP_NS (INT64_C(86400) * PSA_NS_PER_SECOND) /* of a heartbeat; above, its clock was set */
 
-static const char key_separator = 0x1f; /* core/chain.h */
-
 /* ---- event time ---------------------------------------------------------------------------------------------------------- */
 
 static bool is_near(int64_t a, int64_t b, int64_t within)
@@ -360,18 +358,11 @@ static struct psa_str expected_key(const struct psa_node *node, struct psa_str n
                                    struct psa_str *id)
 {
     struct psa_alert *alert = node->state;
-    const char *slash = memchr(name.p, '/', name.n);
-    struct psa_buf *key = &alert->key;
 
     *type = *id = (struct psa_str){ NULL, 0 };
     if (node->options.key) return name;
-    if (slash) *type = (struct psa_str){ name.p, (size_t)(slash - name.p) };
-    *id = slash ? (struct psa_str){ slash + 1, name.n - type->n - 1 } : name;
-    key->n = 0;
-    psa_buf_put(key, type->p, type->n);
-    psa_buf_put(key, &key_separator, 1);
-    psa_buf_put(key, id->p, id->n);
-    return psa_buf_str(key);
+    psa_key_read(name, type, id);
+    return psa_key_make(&alert->key, *type, *id);
 }
 
 /* The next name, without the blanks around it. */

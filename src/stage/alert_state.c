@@ -108,21 +108,24 @@ static bool load_times(int64_t *time_ns, size_t most, size_t *n, struct psa_json
     return !in->fault.what;
 }
 
+/* Each member once. */
 static bool load_event(struct psa_alert_event *event, struct psa_json *in)
 {
+    enum { ACTIVE = 1, SINCE = 2, LAST = 4, SUPPRESSED = 8, SEVERITY = 16, WHOLE = 31 };
     struct psa_str name;
-    int n = 0;
+    int seen = 0, bit;
 
     if (!psa_json_enter_object(in)) return false;
-    for (; psa_json_next_member(in, &name); n++) {
-        if (psa_str_eq(name, "active")) event->active = psa_json_bool(in);
-        else if (psa_str_eq(name, "since_ns")) event->since_ns = psa_json_int(in);
-        else if (psa_str_eq(name, "last_ns")) event->last_ns = psa_json_int(in);
-        else if (psa_str_eq(name, "suppressed")) event->suppressed = psa_json_int(in);
-        else if (psa_str_eq(name, "severity")) event->severity = psa_json_int(in);
+    for (; psa_json_next_member(in, &name); seen |= bit) {
+        if (psa_str_eq(name, "active")) event->active = psa_json_bool(in), bit = ACTIVE;
+        else if (psa_str_eq(name, "since_ns")) event->since_ns = psa_json_int(in), bit = SINCE;
+        else if (psa_str_eq(name, "last_ns")) event->last_ns = psa_json_int(in), bit = LAST;
+        else if (psa_str_eq(name, "suppressed")) event->suppressed = psa_json_int(in), bit = SUPPRESSED;
+        else if (psa_str_eq(name, "severity")) event->severity = psa_json_int(in), bit = SEVERITY;
         else return false;
+        if (seen & bit) return false;
     }
-    return n == 5 && event->severity >= PSA_ALERT_INFO && event->severity <= PSA_ALERT_CRITICAL &&
+    return seen == WHOLE && event->severity >= PSA_ALERT_INFO && event->severity <= PSA_ALERT_CRITICAL &&
            event->suppressed >= 0;
 }
 

@@ -18,17 +18,11 @@
 
 enum { REASON_SHOWN = 300 };
 
-static const char key_separator = 0x1f; /* core/chain.h */
-
 static struct psa_str key_of(struct psa_alert *alert, struct psa_record *record)
 {
     struct psa_str of = psa_record_path(record, "of");
 
-    alert->key.n = 0;
-    psa_buf_put(&alert->key, of.p, of.n);
-    psa_buf_put(&alert->key, &key_separator, 1);
-    psa_buf_put(&alert->key, record->sensor_id.p, record->sensor_id.n);
-    return psa_buf_str(&alert->key);
+    return psa_key_make(&alert->key, of, record->sensor_id);
 }
 
 static int write_alert(struct psa_node *node, struct psa_alert_slot *slot, struct psa_record *record, const char *state,

@@ -206,7 +206,7 @@ struct psa_alert_slot *psa_alert_next_due(struct psa_node *node)
         struct psa_alert_due due = due_of(node, heap->at[0].slot);
 
         if (due.turn == heap->at[0].turn && due.due_ns == heap->at[0].due_ns) {
-            int64_t rest = psa_ns_add(now, psa_alert_calm_wait(node, due.slot));
+            int64_t rest = psa_ns_add(now, psa_alert_calm_wait(node, due.slot, psa_alert_limit(node, due.slot)));
 
             if (rest > now) due.slot->rest_ns = rest;
             else if (!alert->clock.paused || due.slot->grace_ns) return due.slot;

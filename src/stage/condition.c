@@ -3,8 +3,8 @@
  *
  *     def now: refused_now; def env: refused_env; ... null as $ENV | EXPRESSION
  *
- * jq leaves definitions that nobody uses out before it looks for names that are not defined. So an expression that says
- * `now` does not compile, and the name that is missing tells which it was; `.now`, a member, is none of its business.
+ * jq leaves definitions that nobody uses out before it looks for names that are not defined (block_bind_referenced in its
+ * grammar's rule for FuncDef; jq 1.6, which the tests have). So an expression that says `now` does not compile, and the name that is missing tells which it was; `.now`, a member, is none of its business.
  * Behind a definition the words import and include are no longer grammar. $ENV is no function: it is looked for in the text,
  * and bound besides.
  */
@@ -59,12 +59,21 @@ static const struct refusal {
 };
 enum { REFUSALS = sizeof refusals / sizeof *refusals };
 
-/* %s, %Z and %z take the time zone of the machine. A definition's own name means itself, hence the second pair. */
-static const char zoneless[] =
+/* %s, %Z and %z take the time zone of the machine. A definition's own name means itself, hence the second names. And what
+ * libjq 1.6 ends the program by, on an assertion or for memory, becomes an error here: strftime of a number whose year no
+ * int holds (gmtime says so), indices of an empty text. */
+static const char dates[] =
     "def psa_zoneless(f; $bad): f | if type == \"string\" and test(\"%[-_0-9^#EO]*[\" + $bad + \"]\") "
     "then error(\"%\" + $bad[:1] + \" reads the time zone of the machine\") else . end; "
-    "def psa_strftime(f): strftime(f); def strftime(f): psa_strftime(psa_zoneless(f; \"sZz\")); "
+    "def psa_strftime(f): if type == \"number\" then gmtime else . end | strftime(f); "
+    "def strftime(f): psa_strftime(psa_zoneless(f; \"sZz\")); "
+    "def todateiso8601: strftime(\"%Y-%m-%dT%H:%M:%SZ\"); def todate: todateiso8601; def date: todateiso8601; "
     "def psa_strptime(f): strptime(f); def strptime(f): psa_strptime(psa_zoneless(f; \"s\")); ";
+
+static const char texts[] = "def psa_sought: if . == \"\" then error(\"an empty text is nowhere\") else . end; "
+                            "def psa_indices($i): indices($i); def indices($i): psa_indices($i | psa_sought); "
+                            "def psa_index($i): index($i); def index($i): psa_index($i | psa_sought); "
+                            "def psa_rindex($i): rindex($i); def rindex($i): psa_rindex($i | psa_sought); ";
 
 static const char refused[] = "psa_refuses_";
 
@@ -81,7 +90,8 @@ static void put_prelude(struct psa_buf *program)
         psa_buf_puts(program, refusal->name);
         psa_buf_puts(program, "; ");
     }
-    psa_buf_puts(program, zoneless);
+    psa_buf_puts(program, dates);
+    psa_buf_puts(program, texts);
     psa_buf_puts(program, "null as $ENV | ");
 }
 
@@ -228,17 +238,25 @@ static bool take_fault(struct psa_condition *condition, jv value, const char **f
 
 bool psa_condition_holds(struct psa_condition *condition, const struct psa_record *record, const char **fault)
 {
+    condition->line.n = 0;
+    psa_encode(record, &condition->line);
+    if (!condition->line.failed) return psa_condition_holds_text(condition, psa_buf_str(&condition->line), fault);
+    psa_buf_free(&condition->line); /* the next record may be shorter */
+    *fault = "memory is out";
+    return false;
+}
+
+bool psa_condition_holds_text(struct psa_condition *condition, struct psa_str text, const char **fault)
+{
     jv value;
     jv_kind kind;
 
     *fault = NULL;
-    condition->line.n = 0;
-    psa_encode(record, &condition->line);
-    if (condition->line.failed || condition->line.n > LINE_MAX_INT) {
+    if (text.n > LINE_MAX_INT) {
         *fault = "the record is too long for jq";
         return false;
     }
-    value = jv_parse_sized(condition->line.p, (int)condition->line.n);
+    value = jv_parse_sized(text.p, (int)text.n);
     if (!jv_is_valid(value)) return take_fault(condition, value, fault);
     jq_start(condition->jq, value, 0);
     value = jq_next(condition->jq);

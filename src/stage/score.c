@@ -12,6 +12,7 @@
 #include "core/chain.h"
 #include "core/error.h"
 #include "core/record.h"
+#include "model/linear.h"
 #include "model/model_file.h"
 #include "stage/score_group.h"
 #include "stage/score_history.h"
@@ -20,30 +21,33 @@
 
 /* ---- what a stream remembers ------------------------------------------------------------------------------------ */
 
-/* The stream goes before its model: its detector may look at that to the last. */
-static void stop_stream(struct psa_score *score, struct psa_score_slot *slot)
+static const struct psa_score_config *config_of(const struct psa_node *node)
 {
-    psa_score_stream_stop(&slot->stream);
-    if (slot->file != NULL) psa_model_file_leave(score->files, slot->file);
-    slot->file = NULL;
-    slot->started = false;
+    return node->config;
 }
 
+static struct psa_score *state_of(const struct psa_slot *slot)
+{
+    return ((const struct psa_node *)slot->owner)->state;
+}
+
+/* The stream goes before its model: its detector may look at that to the last. */
 static void slot_drop(struct psa_slot *base)
 {
     struct psa_score_slot *slot = (struct psa_score_slot *)base;
 
-    stop_stream(((const struct psa_node *)base->owner)->state, slot);
+    psa_score_stream_stop(&slot->stream);
+    psa_model_file_leave(state_of(base)->files, slot->file);
     psa_schema_free(&slot->schema);
 }
 
-/* "schema", of a stream that is scored for itself; with --models "model", which is null for a stream without; then what the
- * stream remembers. */
+/* "schema", of a stream that is scored for itself; with --models "model", null where a state was loaded but there is no model
+ * any more; then what the stream remembers. */
 static void slot_save(const struct psa_slot *base, struct psa_buf *out)
 {
     const struct psa_score_slot *slot = (const struct psa_score_slot *)base;
 
-    if (((const struct psa_score *)((const struct psa_node *)base->owner)->state)->files != NULL) {
+    if (config_of(base->owner)->models != NULL) {
         psa_buf_name(out, "model");
         if (slot->started) psa_buf_quote(out, psa_str_of(slot->stream.setup->name));
         else psa_buf_puts(out, "null");
@@ -62,28 +66,59 @@ static int start_stream(struct psa_score_slot *slot, struct psa_score_setup *set
     return slot->started ? 0 : -1;
 }
 
-/* --models: find the slot's model, once a run. -1 with *error set when memory is out. */
-static int ask_model(struct psa_node *node, struct psa_score_slot *slot, struct psa_error *error)
+static void passing_drop(struct psa_slot *base)
 {
-    if (slot->asked) return 0;
-    slot->asked = true;
-    if (psa_score_models_find(node, slot->slot.key, &slot->file, error) != 0) return -1;
-    if (slot->file == NULL || slot->file->model == NULL) return 0;
-    return start_stream(slot, &slot->file->setup, error);
+    psa_model_file_leave(state_of(base)->files, ((struct psa_score_passing *)base)->file);
+}
+
+static const struct psa_slot_type passing_type = { .size = sizeof(struct psa_score_passing), .drop = passing_drop };
+
+/* --models: the model of a key without one so far, with one user more, in *file; or, *file NULL, the stream in *passing: it has
+ * none, which is looked up once. -1 with *error set when memory is out. */
+static int ask_model(struct psa_node *node, struct psa_str key, struct psa_model_file **file,
+                     struct psa_score_passing **passing, struct psa_error *error)
+{
+    struct psa_score *score = node->state;
+    bool fresh, evicted;
+
+    *file = NULL;
+    if (psa_keyed_peek(score->passing, key) == NULL) {
+        if (psa_score_models_find(node, key, file, error) != 0) return -1;
+        if (*file != NULL && (*file)->model != NULL) return 0;
+    }
+    *passing = (struct psa_score_passing *)psa_keyed_get(score->passing, key, &fresh, &evicted);
+    if (*passing == NULL) {
+        psa_model_file_leave(score->files, *file);
+        return psa_fail_memory(error, "opening a key");
+    }
+    if (fresh) (*passing)->file = *file;
+    *file = NULL;
+    return 0;
+}
+
+/* The file is the slot's from now on. */
+static int start_by_file(struct psa_score_slot *slot, struct psa_model_file *file, struct psa_error *error)
+{
+    slot->file = file;
+    return start_stream(slot, &file->setup, error);
 }
 
 /* A stream whose model is another now, or which has one only now, starts afresh: all others need not for that. */
 static bool load_model_id(struct psa_score_slot *slot, struct psa_json *in)
 {
     struct psa_node *node = slot->slot.owner;
+    struct psa_score_passing *passing;
+    struct psa_model_file *file;
     struct psa_error error = { 0 };
     struct psa_str id = { NULL, 0 };
-    char shown[128];
+    char shown[PSA_KEY_SHOWN];
 
+    if (slot->started || slot->stale) return false;
     slot->stale = true;
     if (psa_json_peek(in) == 'n') return psa_json_skip(in).p != NULL;
     id = psa_json_text(in);
-    if (id.p == NULL || ask_model(node, slot, &error) != 0) return false;
+    if (id.p == NULL || ask_model(node, slot->slot.key, &file, &passing, &error) != 0) return false;
+    if (file != NULL && start_by_file(slot, file, &error) != 0) return false;
     slot->stale = !slot->started || !psa_str_eq(id, slot->stream.setup->name);
     if (slot->stale)
         psa_say(node, "other_model", "%s: its model is not the one its state was kept under; it starts afresh",
@@ -94,13 +129,14 @@ static bool load_model_id(struct psa_score_slot *slot, struct psa_json *in)
 static bool slot_load(struct psa_slot *base, struct psa_str name, struct psa_json *in)
 {
     struct psa_score_slot *slot = (struct psa_score_slot *)base;
-    struct psa_score *score = ((const struct psa_node *)base->owner)->state;
+    struct psa_score *score = state_of(base);
+    bool by_key = config_of(base->owner)->models != NULL;
     struct psa_error error = { 0 };
 
-    if (score->files != NULL && psa_str_eq(name, "model")) return load_model_id(slot, in);
+    if (by_key && psa_str_eq(name, "model")) return load_model_id(slot, in);
     if (slot->stale) return psa_json_skip(in).p != NULL;
-    if (score->files == NULL && score->setup.model == NULL && psa_str_eq(name, "schema"))
-        return psa_schema_load(&slot->schema, in) && slot->schema.n > 0 &&
+    if (!by_key && score->setup.model == NULL && psa_str_eq(name, "schema"))
+        return !slot->started && psa_schema_load(&slot->schema, in) && slot->schema.n > 0 &&
                start_stream(slot, &score->setup, &error) == 0;
     if (score->setup.model != NULL && !slot->started && start_stream(slot, &score->setup, &error) != 0) return false;
     return slot->started && psa_score_stream_load(&slot->stream, name, in);
@@ -129,13 +165,13 @@ static int score_save(struct psa_node *node, struct psa_buf *out, struct psa_err
         psa_score_groups_save(score->groups, out);
         return out->failed ? psa_fail_memory(error, "saving the state") : 0;
     }
-    if (score->model != NULL) {
+    if (score->file != NULL) {
         psa_buf_puts(out, "{");
-        psa_buf_member_text(out, "model", psa_str_of(score->model->id));
+        psa_buf_member_text(out, "model", psa_str_of(score->file->model->id));
         psa_buf_name(out, "streams");
     }
     psa_keyed_save(node->keyed, out);
-    if (score->model != NULL) psa_buf_puts(out, "}");
+    if (score->file != NULL) psa_buf_puts(out, "}");
     return out->failed ? psa_fail_memory(error, "saving the state") : 0;
 }
 
@@ -146,7 +182,7 @@ static int score_load(struct psa_node *node, struct psa_json *in, struct psa_err
     struct psa_str name;
 
     if (score->groups != NULL) return psa_score_groups_load(node, score->groups, in, error);
-    if (score->model == NULL) {
+    if (score->file == NULL) {
         (void)psa_keyed_load(node->keyed, in); /* a fault stays in `in`, where the node finds it */
         return 0;
     }
@@ -155,12 +191,12 @@ static int score_load(struct psa_node *node, struct psa_json *in, struct psa_err
         if (psa_str_eq(name, "model") && !same_model) {
             struct psa_str id = psa_json_text(in);
 
-            same_model = psa_str_eq(id, score->model->id);
+            same_model = psa_str_eq(id, score->file->model->id);
             if (!same_model && in->fault.what == NULL)
                 return psa_fail(
                     error, PSA_EXIT_PERMANENT,
                     "the state was kept under model '%.*s', this is '%s'; move the file away to start afresh",
-                    id.n < PSA_MODEL_ID_MAX ? (int)id.n : PSA_MODEL_ID_MAX, id.p, score->model->id);
+                    id.n < PSA_MODEL_ID_MAX ? (int)id.n : PSA_MODEL_ID_MAX, id.p, score->file->model->id);
         } else if (psa_str_eq(name, "streams") && same_model && !streams) {
             streams = psa_keyed_load(node->keyed, in);
         } else {
@@ -173,7 +209,8 @@ static int score_load(struct psa_node *node, struct psa_json *in, struct psa_err
 
 /* ---- opening and closing ------------------------------------------------------------------------------------------ */
 
-int psa_score_make_room(struct psa_score *score, size_t n, struct psa_error *error)
+/* Scratch for n columns. */
+static int make_room(struct psa_score *score, size_t n, struct psa_error *error)
 {
     void *grown;
 
@@ -187,66 +224,47 @@ int psa_score_make_room(struct psa_score *score, size_t n, struct psa_error *err
     return 0;
 }
 
-/* The text of the model file into *text. */
-static int fetch_model(struct psa_node *node, const char *path, struct psa_buf *text, struct psa_error *error)
-{
-    int status;
-
-    if (node->world == NULL || node->world->file_read == NULL)
-        return psa_fail(error, PSA_EXIT_PERMANENT, "model '%s': files cannot be read here", path);
-    status = node->world->file_read(node->world->ctx, path, text, error);
-    if (status == 1) return psa_fail(error, PSA_EXIT_PERMANENT, "model '%s' does not exist", path);
-    return status;
-}
-
-struct psa_model *psa_score_model_open(struct psa_node *node, const char *path, struct psa_error *error)
-{
-    struct psa_model *model = calloc(1, sizeof *model);
-    struct psa_error inner = { 0 };
-    struct psa_buf text = { 0 };
-    int status = model == NULL ? psa_fail_memory(error, "loading a model") : fetch_model(node, path, &text, error);
-
-    if (status == 0 && psa_model_read(model, psa_buf_str(&text), &inner) != 0)
-        status = psa_fail(error, inner.status, "model '%s': %s", path, inner.text);
-    psa_buf_free(&text);
-    if (status == 0) return model;
-    free(model);
-    return NULL;
-}
-
 /* --models, --groups */
 static int open_many(struct psa_node *node, struct psa_score *score, struct psa_error *error)
 {
-    const struct psa_score_config *config = node->config;
+    const struct psa_score_config *config = config_of(node);
 
     if (config->groups != NULL) {
         score->groups = psa_score_groups_open(node, config->groups, error);
         return score->groups != NULL ? 0 : -1;
     }
-    score->files = psa_model_files_new();
-    if (score->files == NULL) return psa_fail_memory(error, "starting");
+    score->passing = psa_keyed_new(&passing_type, node->options.max_keys);
+    if (score->passing == NULL) return psa_fail_memory(error, "starting");
+    psa_keyed_own(score->passing, node);
     return psa_score_models_check(node, config->models, error);
 }
 
 static int score_open(struct psa_node *node, struct psa_error *error)
 {
-    const struct psa_score_config *config = node->config;
+    const struct psa_score_config *config = config_of(node);
+    const struct psa_model *model = NULL;
     struct psa_score *score = calloc(1, sizeof *score);
 
     node->state = score;
-    if (score == NULL) return psa_fail_memory(error, "starting");
+    if (score == NULL || (score->files = psa_model_files_new()) == NULL) return psa_fail_memory(error, "starting");
     if (psa_score_config_check(config, error) != 0) return -1;
     if (config->models != NULL || config->groups != NULL) return open_many(node, score, error);
-    if (config->model != NULL && (score->model = psa_score_model_open(node, config->model, error)) == NULL) return -1;
-    if (psa_score_setup_open(&score->setup, config, score->model, &score->scratch, error) != 0) return -1;
+    if (config->model != NULL) {
+        if (psa_model_file_need(score->files, node, config->model, &score->file, error) != 0) return -1;
+        model = score->file->model;
+    }
+    if (psa_score_setup_open(&score->setup, config, model, &score->scratch, error) != 0) return -1;
     if (psa_score_setup_run(node, &score->setup, error) != 0) return -1;
     if (score->setup.keyed) return 0;
+    if (config->history != NULL)
+        return psa_fail(error, PSA_EXIT_PERMANENT,
+                        "--history means nothing with model '%s': by it no record depends on those before", model->id);
     return psa_score_stream_start(&score->common, &score->setup, NULL, 0, error);
 }
 
 static int score_begin(struct psa_node *node, bool resumed, struct psa_error *error)
 {
-    const struct psa_score_config *config = node->config;
+    const struct psa_score_config *config = config_of(node);
 
     return config->history != NULL && !resumed ? psa_score_history(node, config->history, error) : 0;
 }
@@ -266,13 +284,13 @@ static void score_close(struct psa_node *node)
     psa_keyed_free(node->keyed);
     node->keyed = NULL;
     if (score == NULL) return;
+    psa_keyed_free(score->passing);
     if (score->groups != NULL) psa_score_groups_close(node, score->groups);
-    psa_model_files_free(score->files);
     psa_score_stream_stop(&score->common);
     psa_score_setup_close(&score->setup);
     psa_score_conditions_free(&score->conditions);
-    if (score->model != NULL) psa_model_free(score->model);
-    free(score->model);
+    psa_model_file_leave(score->files, score->file);
+    psa_model_files_free(score->files);
     psa_scratch_free(&score->scratch);
     free(score->field);
     free(score->row);
@@ -282,11 +300,6 @@ static void score_close(struct psa_node *node)
 }
 
 /* ---- from fields to a row --------------------------------------------------------------------------------------------- */
-
-bool psa_score_is_own(struct psa_str name)
-{
-    return psa_str_eq(name, "anomaly_score") || psa_str_eq(name, "anomaly_label");
-}
 
 static int reject_array(struct psa_node *node, struct psa_record *record, struct psa_str name, struct psa_error *error)
 {
@@ -315,7 +328,7 @@ static bool is_usable(const struct psa_record *record, const struct psa_field **
 
         if (field->shadowed) continue;
         if (field->kind == PSA_ARRAY && *array == NULL) *array = field;
-        usable = usable || ((PSA_READINGS >> field->kind & 1) && !psa_score_is_own(field->name));
+        usable = usable || ((PSA_READINGS >> field->kind & 1) && !psa_field_is_verdict(field->name));
     }
     return usable;
 }
@@ -340,6 +353,21 @@ static void note_timeless(struct psa_node *node)
     psa_say(node, "no_time", "a record without time; --false-alarms learns from times how often rows come");
 }
 
+void psa_score_leave_out_beyond(struct psa_node *node, const struct psa_score_stream *stream, double *values)
+{
+    size_t n = 0;
+
+    if (stream->setup->model != NULL) return;
+    for (size_t j = 0; j < stream->n; j++) {
+        if (!(fabs(values[j]) > PSA_VALUE_MAX)) continue;
+        psa_say(node, "beyond", "fields.%.*s is %g; beyond +-%g a value counts as missing", (int)stream->name[j].n,
+                stream->name[j].p, values[j], PSA_VALUE_MAX);
+        values[j] = NAN;
+        n++;
+    }
+    if (n > 0) psa_note(node, "beyond");
+}
+
 /* The row in score->row, scored by its stream, whose verdict goes out with the record. */
 static int push_row(struct psa_node *node, struct psa_record *record, struct psa_score_stream *stream,
                     struct psa_error *error)
@@ -348,9 +376,11 @@ static int push_row(struct psa_node *node, struct psa_record *record, struct psa
     struct psa_score_verdict verdict;
 
     if (stream->setup->rule.false_alarms_hz > 0.0 && !record->has_time) note_timeless(node);
+    psa_score_leave_out_beyond(node, stream, score->row);
     if (!psa_score_stream_waits(node, stream, record, score->row, &verdict) &&
         psa_score_stream_row(stream, score->row, record->has_time, record->timestamp_ns, &verdict, error) != 0)
         return -1;
+    if (stream->setup->note.text[0] != '\0') psa_score_stream_note(node, stream, psa_node_key(node, record));
     if (psa_score_write(node, record, &verdict, error) != 0) return -1;
     return psa_pass(node, record, error);
 }
@@ -370,18 +400,17 @@ static size_t map_features(struct psa_score *score, const struct psa_model *mode
     return model->n_features;
 }
 
-int psa_score_pass_unmatched(struct psa_node *node, struct psa_record *record, struct psa_str feature,
-                             struct psa_error *error)
+/* The record lacks a feature of the model: it passes unscored; the model's first such record is said. */
+static int pass_unmatched(struct psa_node *node, struct psa_record *record, struct psa_str feature, bool *said,
+                          struct psa_error *error)
 {
-    struct psa_score *score = node->state;
-
     psa_note(node, "unscored");
-    if (!score->said_unmatched)
+    if (!*said)
         psa_say(node, "unmatched",
                 "fields.%.*s is missing, a feature of the model; this record and others that it does not match "
                 "pass unscored",
                 (int)feature.n, feature.p);
-    score->said_unmatched = true;
+    *said = true;
     return psa_pass(node, record, error);
 }
 
@@ -399,21 +428,21 @@ static int find_model_stream(struct psa_node *node, struct psa_record *record, s
     return fresh ? start_stream(*slot, &score->setup, error) : 0;
 }
 
-/* By the setup's model, which the slot that is found works by. */
-static int push_model(struct psa_node *node, struct psa_record *record, const struct psa_score_setup *setup,
+/* By the file's model, which the slot that is found works by. */
+static int push_model(struct psa_node *node, struct psa_record *record, struct psa_model_file *file,
                       struct psa_error *error)
 {
     struct psa_score *score = node->state;
-    const struct psa_model *model = setup->model;
+    const struct psa_model *model = file->model;
     size_t n = model->n_features, lacking, wrong;
     struct psa_score_slot *slot;
 
-    if (psa_score_make_room(score, n, error) != 0) return -1;
+    if (make_room(score, n, error) != 0) return -1;
     lacking = map_features(score, model, record);
-    if (lacking < n) return psa_score_pass_unmatched(node, record, model->feature[lacking], error);
+    if (lacking < n) return pass_unmatched(node, record, model->feature[lacking], &file->said_unmatched, error);
     read_row(score, n, &wrong);
     if (wrong < n) return reject_type(node, record, score->field[wrong], error);
-    if (score->files == NULL && !setup->keyed) return push_row(node, record, &score->common, error);
+    if (score->file != NULL && !score->setup.keyed) return push_row(node, record, &score->common, error);
     if (find_model_stream(node, record, &slot, error) != 0) return -1;
     if (slot == NULL) return 0;
     psa_slot_advance(&slot->slot, record);
@@ -424,25 +453,28 @@ static int push_model(struct psa_node *node, struct psa_record *record, const st
 static int push_by_key(struct psa_node *node, struct psa_record *record, struct psa_error *error)
 {
     struct psa_str key = psa_node_key(node, record);
+    struct psa_score_passing *passing;
+    struct psa_model_file *file = NULL;
     struct psa_score_slot *slot;
 
     if (key.p == NULL)
         return psa_reject(node, record, "no_key", error, "there is no %s to tell the stream by; rejected",
                           node->options.key);
-    slot = (struct psa_score_slot *)psa_slot_of(node, key);
-    if (slot == NULL) return psa_fail_memory(error, "opening a key");
-    if (ask_model(node, slot, error) != 0) return -1;
-    if (slot->started) {
-        struct psa_score *score = node->state;
-        int status;
-
-        score->said_unmatched = slot->file->said_unmatched; /* once a model */
-        status = push_model(node, record, slot->stream.setup, error);
-        slot->file->said_unmatched = score->said_unmatched;
-        return status;
+    slot = (struct psa_score_slot *)psa_keyed_peek(node->keyed, key);
+    if (slot == NULL || !slot->started) {
+        if (ask_model(node, key, &file, &passing, error) != 0) return -1;
+        if (file == NULL) {
+            psa_note(node, passing->file != NULL ? "broken_model" : "unmodelled");
+            return psa_pass(node, record, error);
+        }
     }
-    psa_note(node, slot->file != NULL ? "broken_model" : "unmodelled");
-    return psa_pass(node, record, error);
+    slot = (struct psa_score_slot *)psa_slot_of(node, key); /* found or made, the newest now */
+    if (slot == NULL) {
+        psa_model_file_leave(((struct psa_score *)node->state)->files, file);
+        return psa_fail_memory(error, "opening a key");
+    }
+    if (file != NULL && start_by_file(slot, file, error) != 0) return -1;
+    return push_model(node, record, slot->file, error);
 }
 
 /* ---- by the stream itself ----------------------------------------------------------------------------------------- */
@@ -455,7 +487,7 @@ static int learn_columns(struct psa_score_slot *slot, const struct psa_record *r
     if (!psa_schema_learn(&slot->schema, record, PSA_READINGS, NULL))
         return psa_fail_memory(error, "learning the fields of a stream");
     for (size_t i = 0; i < slot->schema.n; i++) {
-        if (!psa_score_is_own(slot->schema.name[i])) slot->schema.name[kept++] = slot->schema.name[i];
+        if (!psa_field_is_verdict(slot->schema.name[i])) slot->schema.name[kept++] = slot->schema.name[i];
     }
     slot->schema.n = kept;
     return 0;
@@ -476,9 +508,9 @@ static int find_stream(struct psa_node *node, struct psa_record *record, struct 
     if (status != 0 || base == NULL) return status;
     if (fresh && (learn_columns(*slot, record, error) != 0 || start_stream(*slot, &score->setup, error) != 0))
         return -1;
-    if (psa_score_make_room(score, (*slot)->schema.n, error) != 0) return -1;
+    if (make_room(score, (*slot)->schema.n, error) != 0) return -1;
     *found = psa_schema_map(&(*slot)->schema, record, score->field, &extra);
-    if (extra != NULL && !psa_score_is_own(extra->name))
+    if (extra != NULL && !psa_field_is_verdict(extra->name))
         psa_slot_extra(node, &(*slot)->schema, base, extra, "is not scored");
     return 0;
 }
@@ -507,13 +539,13 @@ static int score_push(struct psa_node *node, struct psa_record *record, struct p
     bool known;
 
     if (score->groups != NULL) return psa_score_groups_push(node, record, error);
-    if (score->files != NULL) return push_by_key(node, record, error);
+    if (score->passing != NULL) return push_by_key(node, record, error);
     known = model != NULL ? psa_record_field(record, model->feature[0], 0) != NULL
                           : psa_keyed_peek(node->keyed, psa_node_key(node, record)) != NULL;
     if (!is_usable(record, &array) && array != NULL) return reject_array(node, record, array->name, error);
     if (!known && !is_usable(record, &array))
         return psa_reject(node, record, "no_fields", error, "no number field to score; skipped");
-    return model != NULL ? push_model(node, record, &score->setup, error) : push_stream(node, record, error);
+    return model != NULL ? push_model(node, record, score->file, error) : push_stream(node, record, error);
 }
 
 const struct psa_stage psa_score_stage = {

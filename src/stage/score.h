@@ -64,6 +64,7 @@ struct psa_score_setup {
     struct psa_detector shared;    /* started, unless own_detector */
     struct psa_scratch *scratch;   /* lent to every detector */
     struct psa_condition *running; /* --running; NULL: all rows are scored */
+    struct psa_error note;         /* of the stream just started or scored: what its detector has to say */
     size_t room;                   /* columns of the scratch below */
     double *scaled, *contribution;
 };
@@ -101,7 +102,7 @@ struct psa_score_verdict {
     const struct psa_str *name; /* [n] of the columns */
     size_t n;
     const double *row;                   /* [n], NaN: missing */
-    double *contribution;                /* [n], used up by writing; NULL: no `top` */
+    double *contribution;                /* [n], of any size, used up by writing; NULL: no `top` */
     int64_t top;                         /* of them named at most */
     const struct psa_detector *detector; /* scored: whose row this was; it may tell more */
     bool warming;
@@ -117,6 +118,14 @@ void psa_score_stream_stop(struct psa_score_stream *stream);
  * learned. 0, or -1 when memory is out. */
 int psa_score_stream_row(struct psa_score_stream *stream, const double *values, bool has_time, int64_t time_ns,
                          struct psa_score_verdict *verdict, struct psa_error *error);
+
+/* Before that, of a stream that learns from its rows: values further out than PSA_VALUE_MAX, which no sensor means and no
+ * mean or variance survives, count as missing. The first is said, each row with one is noted ("beyond"). */
+void psa_score_leave_out_beyond(struct psa_node *node, const struct psa_score_stream *stream, double *values);
+
+/* Say what the stream's detector wrote since it was started or scored, if anything; who: the key, or the group's
+ * name. */
+void psa_score_stream_note(struct psa_node *node, struct psa_score_stream *stream, struct psa_str who);
 
 /* A verdict without a score on a row of the stream. */
 void psa_score_verdict_of(struct psa_score_verdict *verdict, const struct psa_score_stream *stream, const char *state,
@@ -144,27 +153,32 @@ struct psa_score_slot {
     struct psa_schema schema; /* without the fields that psa-score itself writes; empty by a model */
     bool started;
     struct psa_score_stream stream;
-    /* --models: by which; NULL: none is known. asked: it was looked for in this run. stale: the state that is being loaded was
-     * kept by another, and is passed over. */
-    struct psa_model_file *file;
-    bool asked, stale;
+    struct psa_model_file *file; /* --models: by which it works, once started */
+    bool stale;                  /* the state that is being loaded was kept by another, and is passed over */
+};
+
+/* --models: a stream that passes unscored. Such streams are remembered beside the slots: they take no place from one that has
+ * a model. */
+struct psa_score_passing {
+    struct psa_slot slot;
+    struct psa_model_file *file; /* the one that is broken; NULL: there is none */
 };
 
 /* node->state */
 struct psa_score {
-    struct psa_model *model; /* --model */
     struct psa_scratch scratch;
+    struct psa_model_files *files; /* all that are in use */
+    struct psa_model_file *file;   /* --model */
+    struct psa_keyed *passing;     /* --models: struct psa_score_passing */
     struct psa_score_setup setup;
     struct psa_score_stream common; /* serves all records where the setup is not keyed */
-    bool said_unmatched;
     /* Scratch, room for `room` columns. */
     size_t room;
     struct psa_field **field;
     double *row;
     struct psa_buf json;
-    struct psa_model_files *files; /* --models */
-    struct psa_groups *groups;     /* --groups */
-    struct psa_score_conditions {  /* --running, each expression once */
+    struct psa_groups *groups;    /* --groups */
+    struct psa_score_conditions { /* --running, each expression once */
         struct psa_condition **of;
         size_t n, cap;
     } conditions;
@@ -172,22 +186,8 @@ struct psa_score {
 
 void psa_score_conditions_free(struct psa_score_conditions *all);
 
-/* Scratch for n columns. 0, or -1 with *error set. */
-int psa_score_make_room(struct psa_score *score, size_t n, struct psa_error *error);
-
-/* Read the model file at `path`. The model belongs to the caller: psa_model_free(model), free(model). NULL with *error
- * set. */
-struct psa_model *psa_score_model_open(struct psa_node *node, const char *path, struct psa_error *error);
-
 /* Write a verdict into the record: fields.anomaly_score, fields.anomaly_label and `anomaly`. 0, or -1 when memory is out. */
 int psa_score_write(struct psa_node *node, struct psa_record *record, const struct psa_score_verdict *verdict,
                     struct psa_error *error);
-
-/* The record lacks a feature of the model: it passes unscored, counted; the first one is said. */
-int psa_score_pass_unmatched(struct psa_node *node, struct psa_record *record, struct psa_str feature,
-                             struct psa_error *error);
-
-/* The fields that psa-score writes are never scored. */
-bool psa_score_is_own(struct psa_str name);
 
 #endif

@@ -60,11 +60,9 @@ static int map_model(struct psa_groups *groups, struct psa_group *group, const s
 static int take_model(struct psa_node *node, struct psa_groups *groups, struct psa_group *group,
                       struct psa_error *error)
 {
-    const char *path = group->config->model;
-    int status = psa_model_file_take(groups->files, node, path, &group->file, error);
+    struct psa_score *score = node->state;
 
-    if (status == 1) return psa_fail(error, PSA_EXIT_PERMANENT, "model '%s' does not exist", path);
-    if (status != 0) return -1;
+    if (psa_model_file_need(score->files, node, group->config->model, &group->file, error) != 0) return -1;
     psa_buf_puts(&group->canonical, " ");
     psa_buf_puts(&group->canonical, group->file->model->id);
     return map_model(groups, group, group->file->model, error);
@@ -163,12 +161,6 @@ struct psa_groups *psa_score_groups_open(struct psa_node *node, const char *path
         return NULL;
     }
     groups->path = path;
-    groups->files = psa_model_files_new();
-    if (groups->files == NULL) {
-        psa_score_groups_close(node, groups);
-        (void)psa_fail_memory(error, "opening the groups");
-        return NULL;
-    }
     if (read_file(node, groups, error) != 0) {
         psa_score_groups_close(node, groups);
         return NULL;
@@ -198,13 +190,15 @@ static void say_unscored(struct psa_node *node, const struct psa_group *group)
 
 void psa_score_groups_close(struct psa_node *node, struct psa_groups *groups)
 {
+    struct psa_score *score = node->state;
+
     for (size_t i = 0; i < groups->n; i++) {
         struct psa_group *group = &groups->group[i];
 
         if (node->stats.in > 0 && group->n_come < group->n) say_unscored(node, group);
         psa_score_stream_stop(&group->stream);
         psa_score_setup_close(&group->setup);
-        psa_model_file_leave(groups->files, group->file);
+        psa_model_file_leave(score->files, group->file);
         psa_record_free(&group->frame);
         psa_record_free(&group->record);
         psa_buf_free(&group->canonical);
@@ -218,7 +212,6 @@ void psa_score_groups_close(struct psa_node *node, struct psa_groups *groups)
     free(groups->due);
     free(groups->table);
     free(groups->words);
-    psa_model_files_free(groups->files);
     psa_arena_free(&groups->arena);
     free(groups);
 }
@@ -316,6 +309,7 @@ static int score_record(struct psa_node *node, struct psa_group *group, struct p
     const struct psa_record *record = &group->record;
     struct psa_score_verdict verdict;
 
+    psa_score_leave_out_beyond(node, &group->stream, group->row);
     if (!psa_score_stream_waits(node, &group->stream, record, group->row, &verdict)) {
         if (group->n_come < group->n) {
             psa_note(node, "incomplete");
@@ -325,6 +319,7 @@ static int score_record(struct psa_node *node, struct psa_group *group, struct p
             return -1;
         }
     }
+    psa_score_stream_note(node, &group->stream, group->name);
     return psa_score_write(node, &group->record, &verdict, error);
 }
 

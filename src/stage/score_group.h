@@ -69,9 +69,8 @@ struct psa_groups {
     size_t n_source, cap_source;
     struct psa_group_source **bucket; /* [n_bucket] */
     size_t n_bucket;
-    size_t *due;                   /* [n], groups whose records the record at hand makes */
-    struct psa_option *table;      /* of a line's options */
-    struct psa_model_files *files; /* their models, each in memory once */
+    size_t *due;              /* [n], groups whose records the record at hand makes */
+    struct psa_option *table; /* of a line's options */
     char *words;
     struct psa_arena arena;
 };

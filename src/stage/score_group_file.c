@@ -4,7 +4,7 @@
  *     # what the press is doing, seen together
  *     press-07  --ecod --hold 5s  accel_gyro/press-07:accel_x_rms,accel_z_rms  pressure/press-07:pressure_Pa
  *
- * A group a line; a backslash at a line's end goes on with the next. Words are the shell's. The first word is the name, the
+ * A group a line; a backslash at a line's end goes on with the next. Words are the shell's (core/words.h). The first word is the name, the
  * options are psa-score's own and may stand anywhere behind it, all other words are members: KEY:FIELD or KEY:FIELD,FIELD,
  * the last colon being the one that counts. KEY is TYPE/ID as messages show it, ID for a sensor without type; with --key it
  * is the value.
@@ -20,8 +20,7 @@
 #include "core/words.h"
 #include "stage/score_group.h"
 
-/* A backslash and a line end become these, so that lines can still be counted. */
-static const char joined_line = '\v', blanks[] = " \t\r\v", ends[] = " \t\r\v\n", key_separator = 0x1f;
+static const char blanks[] = " \t\r", ends[] = " \t\r\n";
 
 /* Options that a line cannot have: they are the program's. */
 static const char *const outer_options[] = { "groups", "models", "history", NULL };
@@ -58,7 +57,7 @@ static int fail_line(const struct psa_groups *groups, uint64_t line, const struc
 
 /* ---- words ------------------------------------------------------------------------------------------------------------ */
 
-/* A copy in which lines that go on are joined, with room for the words behind it. NULL: memory is out. */
+/* A copy with room for the words behind it. NULL: memory is out. */
 static char *copy_text(struct psa_str text)
 {
     char *copy = malloc(3 * text.n + 3);
@@ -66,10 +65,6 @@ static char *copy_text(struct psa_str text)
     if (copy == NULL) return NULL;
     memcpy(copy, text.p, text.n);
     copy[text.n] = 0;
-    for (char *p = copy; (p = strstr(p, "\\\n")) != NULL; p++) {
-        p[0] = ' ';
-        p[1] = joined_line;
-    }
     return copy;
 }
 
@@ -77,7 +72,7 @@ static uint64_t count_lines(const char *p, const char *end)
 {
     uint64_t n = 0;
 
-    for (; p < end; p++) n += *p == '\n' || *p == joined_line;
+    for (; p < end; p++) n += *p == '\n';
     return n;
 }
 
@@ -88,7 +83,7 @@ static int cut_line(const char **p, char **out, uint64_t *number, struct line *l
     for (;;) {
         const char *begin = *p;
 
-        *p += strspn(*p, blanks);
+        *p = psa_word_begin(*p, blanks);
         *number += count_lines(begin, *p);
         if (**p == '#') *p += strcspn(*p, "\n");
         if (**p == 0) return 0;
@@ -112,18 +107,16 @@ static int cut_line(const char **p, char **out, uint64_t *number, struct line *l
 /* KEY as the node gives it for a record; .p NULL: memory is out; empty: it is none. */
 static struct psa_str key_of(const struct psa_node *node, struct psa_arena *arena, struct psa_str shown)
 {
-    const char *slash = node->options.key == NULL ? memchr(shown.p, '/', shown.n) : NULL;
-    struct psa_str type = { shown.p, slash != NULL ? (size_t)(slash - shown.p) : 0 };
-    char *key;
+    struct psa_str type, id, key;
+    struct psa_buf made = { 0 };
 
-    if (slash != NULL && (type.n == 0 || type.n + 1 == shown.n)) return psa_str_of("");
     if (node->options.key != NULL) return psa_arena_copy(arena, shown);
-    key = psa_arena_take(arena, shown.n + 1);
-    if (key == NULL) return (struct psa_str){ NULL, 0 };
-    memcpy(key, type.p, type.n);
-    key[type.n] = key_separator;
-    memcpy(key + type.n + 1, shown.p + type.n + (slash != NULL ? 1 : 0), shown.n - type.n - (slash != NULL ? 1 : 0));
-    return (struct psa_str){ key, shown.n + (slash != NULL ? 0 : 1) };
+    psa_key_read(shown, &type, &id);
+    if (id.n == 0 || (type.p != NULL && type.n == 0)) return psa_str_of("");
+    key = psa_key_make(&made, type, id);
+    key = made.failed ? (struct psa_str){ NULL, 0 } : psa_arena_copy(arena, key);
+    psa_buf_free(&made);
+    return key;
 }
 
 /* The source of that key in the last group, made when there is none. NULL: memory is out. */
@@ -173,7 +166,7 @@ static int add_column(struct psa_groups *groups, struct psa_group *group, struct
         if (psa_str_is(group->column[i].field, field))
             return psa_fail(error, PSA_EXIT_PERMANENT, "%.*s:%.*s stands there twice", (int)shown.n, shown.p,
                             (int)field.n, field.p);
-    if (field.n == 0 || psa_score_is_own(field))
+    if (field.n == 0 || psa_field_is_verdict(field))
         return psa_fail(error, PSA_EXIT_PERMANENT, "'%.*s:' has %s; give KEY:FIELD,FIELD", (int)shown.n, shown.p,
                         field.n == 0 ? "an empty field" : "a field that psa-score writes itself");
     if (group->n == PSA_GROUP_MEMBERS_MAX)

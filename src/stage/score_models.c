@@ -7,14 +7,13 @@
 #include "core/chain.h"
 #include "core/error.h"
 #include "core/hash.h"
+#include "core/path_name.h"
 #include "model/model_file.h"
 
 enum {
     FIRST_BUCKETS = 16,
     NAME_MAX_BYTES = 255 - 5 /* of a file's name, as Linux has it, without .json */
 };
-
-static const char key_separator = 0x1f;
 
 /* All files in use. */
 struct psa_model_files {
@@ -92,12 +91,13 @@ static struct psa_model *read_model(const char *path, struct psa_str text, struc
 }
 
 /* A file that nobody uses yet, with no user so far. As psa_model_file_take. */
-static int read_file(struct psa_model_files *files, struct psa_node *node, const char *path, uint64_t hash,
+static int read_file(struct psa_model_files *files, struct psa_node *node, const char *path, bool plain, uint64_t hash,
                      struct psa_model_file **file, struct psa_error *error)
 {
+    const struct psa_world *world = node->world;
     struct psa_model_file *made = NULL;
     struct psa_buf text = { 0 };
-    int status = node->world->file_read(node->world->ctx, path, &text, error);
+    int status = (plain ? world->plain_file_read : world->file_read)(world->ctx, path, &text, error);
 
     if (status != 1) made = add(files, path, hash);
     if (made == NULL) {
@@ -111,7 +111,7 @@ static int read_file(struct psa_model_files *files, struct psa_node *node, const
     return status;
 }
 
-int psa_model_file_take(struct psa_model_files *files, struct psa_node *node, const char *path,
+int psa_model_file_take(struct psa_model_files *files, struct psa_node *node, const char *path, bool plain,
                         struct psa_model_file **file, struct psa_error *error)
 {
     uint64_t hash = psa_hash(PSA_HASH_START, path, strlen(path));
@@ -120,8 +120,20 @@ int psa_model_file_take(struct psa_model_files *files, struct psa_node *node, co
     *file = find(files, path, hash);
     if (node->world == NULL || node->world->file_read == NULL)
         return psa_fail(error, PSA_EXIT_PERMANENT, "model '%s': files cannot be read here", path);
-    if (*file == NULL) status = read_file(files, node, path, hash, file, error);
+    if (*file == NULL) status = read_file(files, node, path, plain, hash, file, error);
     if (*file != NULL) (*file)->users++;
+    return status;
+}
+
+int psa_model_file_need(struct psa_model_files *files, struct psa_node *node, const char *path,
+                        struct psa_model_file **file, struct psa_error *error)
+{
+    int status = psa_model_file_take(files, node, path, false, file, error);
+
+    if (status == 0) return 0;
+    if (status == 1) status = psa_fail(error, PSA_EXIT_PERMANENT, "model '%s' does not exist", path);
+    psa_model_file_leave(files, *file);
+    *file = NULL;
     return status;
 }
 
@@ -167,7 +179,7 @@ int psa_score_models_check(struct psa_node *node, const char *folder, struct psa
     struct psa_buf text = { 0 };
     int status;
 
-    if (node->world == NULL || node->world->file_read == NULL)
+    if (node->world == NULL || node->world->file_read == NULL || node->world->plain_file_read == NULL)
         return psa_fail(error, PSA_EXIT_PERMANENT, "--models: files cannot be read here");
     status = node->world->file_read(node->world->ctx, folder, &text, &unread);
     psa_buf_free(&text);
@@ -177,35 +189,15 @@ int psa_score_models_check(struct psa_node *node, const char *folder, struct psa
     return 0;
 }
 
-/* A name that is safe in a path and that no other name becomes; how many bytes. */
-static size_t put_name(struct psa_buf *path, struct psa_str name)
-{
-    static const char digit[] = "0123456789ABCDEF";
-    size_t before = path->n;
-
-    for (size_t i = 0; i < name.n; i++) {
-        unsigned char c = (unsigned char)name.p[i];
-        bool plain = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' ||
-                     c == '-' || (c == '.' && i > 0);
-        char text[3] = { '%', digit[c >> 4], digit[c & 15] };
-
-        if (plain) psa_buf_put(path, &name.p[i], 1);
-        else psa_buf_put(path, text, 3);
-    }
-    return path->n - before;
-}
-
 /* FOLDER/OUTER/INNER.json, either of the names may be empty. false: there can be no such file. */
 static bool put_path(struct psa_buf *path, const char *folder, struct psa_str outer, struct psa_str inner)
 {
-    size_t n = 0;
-
     path->n = 0;
     psa_buf_puts(path, folder);
     psa_buf_puts(path, "/");
-    if (outer.n > 0) n = put_name(path, outer);
+    if (!psa_path_name_put(path, outer, NAME_MAX_BYTES)) return false;
     if (outer.n > 0 && inner.n > 0) psa_buf_puts(path, "/");
-    if (n > NAME_MAX_BYTES || (inner.n > 0 && put_name(path, inner) > NAME_MAX_BYTES)) return false;
+    if (!psa_path_name_put(path, inner, NAME_MAX_BYTES)) return false;
     psa_buf_put(path, ".json", sizeof ".json"); /* with its NUL */
     return outer.n > 0 || inner.n > 0;
 }
@@ -223,7 +215,7 @@ static int take_first(struct psa_node *node, struct psa_str outer, struct psa_st
 
     for (size_t i = 0; i < 3 && status == 1; i++) {
         if (put_path(&path, config->models, names[i][0], names[i][1]) && !path.failed)
-            status = psa_model_file_take(score->files, node, path.p, file, error);
+            status = psa_model_file_take(score->files, node, path.p, true, file, error);
     }
     if (path.failed) status = psa_fail_memory(error, "loading a model");
     psa_buf_free(&path);
@@ -251,14 +243,14 @@ static int open_setup(struct psa_node *node, struct psa_model_file *file, struct
 int psa_score_models_find(struct psa_node *node, struct psa_str key, struct psa_model_file **file,
                           struct psa_error *error)
 {
-    const char *separator = node->options.key == NULL ? memchr(key.p, key_separator, key.n) : NULL;
-    struct psa_str outer = { key.p, separator != NULL ? (size_t)(separator - key.p) : 0 };
-    struct psa_str inner = { separator != NULL ? separator + 1 : key.p, key.n - outer.n - (separator != NULL ? 1 : 0) };
+    struct psa_str outer = { NULL, 0 }, inner = key;
     struct psa_model_file *found = NULL;
     struct psa_error broken = { 0 };
-    char shown[128];
-    int status = take_first(node, outer, inner, &found, &broken);
+    char shown[PSA_KEY_SHOWN];
+    int status;
 
+    if (node->options.key == NULL) psa_key_split(key, &outer, &inner);
+    status = take_first(node, outer, inner, &found, &broken);
     *file = found;
     if (found == NULL && status < 0) {
         *error = broken;

@@ -25,11 +25,15 @@ struct psa_model_files *psa_model_files_new(void);
 void psa_model_files_free(struct psa_model_files *files);
 
 /*
- * The file at path, read when nobody uses it yet, with one user more in *file. 0; 1: there is no such file (*file is NULL);
+ * The file at path, read when nobody uses it yet, with one user more in *file; `plain`: its name was made of a record's key,
+ * and it must be a plain file. 0; 1: there is no such file (*file is NULL);
  * -1 with *error set: it cannot be used, and *file is NULL only when memory is out, else it says so from now on by having no
  * model.
  */
-int psa_model_file_take(struct psa_model_files *files, struct psa_node *node, const char *path,
+int psa_model_file_take(struct psa_model_files *files, struct psa_node *node, const char *path, bool plain,
+                        struct psa_model_file **file, struct psa_error *error);
+/* As that, for a file without which nothing can be done: *file is NULL and *error set, also when there is none. 0 or -1. */
+int psa_model_file_need(struct psa_model_files *files, struct psa_node *node, const char *path,
                         struct psa_model_file **file, struct psa_error *error);
 /* One user less; without any it is freed. */
 void psa_model_file_leave(struct psa_model_files *files, struct psa_model_file *file);
@@ -39,8 +43,7 @@ int psa_score_models_check(struct psa_node *node, const char *folder, struct psa
 
 /*
  * The model of a stream's key: FOLDER/TYPE/ID.json, else FOLDER/TYPE.json, else FOLDER/default.json; with --key
- * FOLDER/VALUE.json, else default. In names each byte but letters, digits, `_`, `-` and a `.` that is not the first is
- * written %XX. *file NULL: there is none, or without model: it is broken; both are said. 0, or -1 with *error set when memory
+ * FOLDER/VALUE.json, else default. Names are written as core/path_name.h does. *file NULL: there is none, or without model: it is broken; both are said. 0, or -1 with *error set when memory
  * is out.
  */
 int psa_score_models_find(struct psa_node *node, struct psa_str key, struct psa_model_file **file,

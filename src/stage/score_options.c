@@ -1,4 +1,5 @@
 /* score_options.c - the options of psa-score, and which of them go together; see score.h. */
+#include <stdio.h>
 #include <string.h>
 
 #include "core/error.h"
@@ -32,28 +33,11 @@ static int take_detector(void *config, const struct psa_option *option, const ch
 static int take_lags(void *config, const struct psa_option *option, const char *value, struct psa_error *error)
 {
     struct psa_detector_settings *settings = &config_of(config)->settings;
-    const char *list = value;
-    struct psa_str item;
-    char text[24];
+    char what[32];
 
-    settings->n_lag = 0;
-    while ((item = psa_list_next(&list, NULL)).p != NULL) {
-        int64_t lag;
-
-        if (settings->n_lag == PSA_LAGS_MAX)
-            return psa_fail(error, PSA_EXIT_PERMANENT, "--%s: more than %d of them", option->name, PSA_LAGS_MAX);
-        if (item.n == 0 || item.n >= sizeof text)
-            return psa_fail(error, PSA_EXIT_PERMANENT, "--%s: '%s' is no list of counts like 5,8,12", option->name,
-                            value);
-        memcpy(text, item.p, item.n);
-        text[item.n] = 0;
-        if (psa_parse_count(text, "--lags", &lag, error) != 0) return -1;
-        if ((double)lag < option->min || (double)lag > option->max)
-            return psa_fail(error, PSA_EXIT_PERMANENT, "--%s: '%s' is not within %g to %g", option->name, text,
-                            option->min, option->max);
-        settings->lag[settings->n_lag++] = lag;
-    }
-    return 0;
+    snprintf(what, sizeof what, "--%s", option->name);
+    return psa_parse_counts(value, what, (int64_t)option->min, (int64_t)option->max, settings->lag, &settings->n_lag,
+                            PSA_LAGS_MAX, error);
 }
 
 struct period {
@@ -179,7 +163,7 @@ const struct psa_option psa_score_options[] = {
       .take = take_false_alarms,
       .metavar = "N/TIME",
       .free_of_state = true,
-      .help = "choose the threshold so that at most N false alarms are expected per hour, day, week, month or "
+      .help = "choose the threshold so that about N false alarms are expected per hour, day, week, month or "
               "duration: 1/week" },
     { .name = "lags",
       .type = PSA_OPT_CALL,

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/chain.h"
 #include "core/error.h"
 #include "stage/score.h"
 
@@ -17,24 +18,21 @@ static double turned(const struct psa_detector_type *type, double raw)
     return type->traits & PSA_DETECTOR_REVERSED ? -raw : raw;
 }
 
-/* --on, else a wish, else a share given, else the limit of the type or the model. */
+/* --on, else a wish, else a share given, else the limit of the type or the model. An alarm ends at --off, else at the type's
+ * own off; the judge sees to it that it does not end above where it begins. */
 static void choose_limits(struct psa_score_setup *setup)
 {
     const struct psa_score_config *config = setup->config;
     const struct psa_model *model = setup->model;
     struct psa_judge_rule *rule = &setup->rule;
-    bool own = model != NULL ? isnan(model->contamination) : !isnan(setup->type->on);
 
-    rule->on = rule->off = NAN;
+    rule->on = NAN;
     if (config->on_given) rule->on = turned(setup->type, config->on);
     else if (config->false_alarms_hz > 0.0) rule->false_alarms_hz = config->false_alarms_hz;
     else if (config->contamination_given && model != NULL)
         rule->on = psa_tail_table_quantile(&model->reference, 1.0 - config->contamination);
-    else if (!config->contamination_given) {
-        rule->on = model != NULL ? model->threshold : setup->type->on;
-        rule->off = own ? setup->type->off : NAN;
-    }
-    if (config->off_given) rule->off = turned(setup->type, config->off);
+    else if (!config->contamination_given) rule->on = model != NULL ? model->threshold : setup->type->on;
+    rule->off = config->off_given ? turned(setup->type, config->off) : setup->type->off;
 }
 
 static int make_rule(struct psa_score_setup *setup, struct psa_error *error)
@@ -85,13 +83,14 @@ static int make_room(struct psa_score_setup *setup, size_t n, struct psa_error *
     return 0;
 }
 
-static struct psa_detector make_detector(const struct psa_score_setup *setup, size_t n_columns)
+static struct psa_detector make_detector(struct psa_score_setup *setup, size_t n_columns)
 {
     return (struct psa_detector){ .type = setup->type,
                                   .settings = &setup->config->settings,
                                   .model = setup->model,
                                   .n_columns = n_columns,
-                                  .scratch = setup->scratch };
+                                  .scratch = setup->scratch,
+                                  .note = &setup->note };
 }
 
 static void stop_detector(struct psa_detector *detector)
@@ -115,6 +114,7 @@ int psa_score_setup_open(struct psa_score_setup *setup, const struct psa_score_c
     if (type->start(&setup->shared, error) != 0) return -1;
     if (setup->own_detector)
         stop_detector(&setup->shared); /* settings it cannot work with are said before any record */
+    setup->note.text[0] = '\0';        /* what it says is of a stream, and there is none yet */
     return 0;
 }
 
@@ -169,6 +169,15 @@ void psa_score_verdict_of(struct psa_score_verdict *verdict, const struct psa_sc
                                            .row = values };
 }
 
+/* The row as the model knows it. A missing value is its scaler's centre, except to a detector that asks. */
+static const double *scale_row(struct psa_score_setup *setup, const double *values)
+{
+    psa_scaler_transform(&setup->model->scaler, values, setup->scaled);
+    for (size_t j = 0; setup->type->traits & PSA_DETECTOR_NULLS && j < setup->model->n_features; j++)
+        if (isnan(values[j])) setup->scaled[j] = NAN;
+    return setup->scaled;
+}
+
 /* What drove a model's score cannot be a value that was not there: the mean stood for it. */
 static void blank_missing(const double *values, double *contribution, size_t n)
 {
@@ -183,10 +192,10 @@ static int weigh(struct psa_score_stream *stream, const double *values, bool has
     struct psa_score_setup *setup = stream->setup;
     struct psa_detector *detector = setup->own_detector ? &stream->own : &setup->shared;
 
-    if (setup->model != NULL) psa_scaler_transform(&setup->model->scaler, values, setup->scaled);
     detector->contribution = setup->config->top > 0 ? setup->contribution : NULL;
     detector->n_learned = 0;
-    if (setup->type->update(detector, setup->model != NULL ? setup->scaled : values, time_ns, raw) != 0) return -1;
+    if (setup->type->update(detector, setup->model != NULL ? scale_row(setup, values) : values, time_ns, raw) != 0)
+        return -1;
     if (setup->model != NULL && setup->config->top > 0) blank_missing(values, setup->contribution, stream->n);
     if (detector->n_learned > 0 && psa_judge_learn(&stream->judge, detector->learned, detector->n_learned) != 0)
         return -1;
@@ -223,9 +232,19 @@ int psa_score_stream_row(struct psa_score_stream *stream, const double *values, 
     return 0;
 }
 
+void psa_score_stream_note(struct psa_node *node, struct psa_score_stream *stream, struct psa_str who)
+{
+    struct psa_error *note = &stream->setup->note;
+    char shown[PSA_KEY_SHOWN];
+
+    if (note->text[0] == '\0') return;
+    psa_say(node, "detector", "%s: %s", psa_key_show(who, shown), note->text);
+    note->text[0] = '\0';
+}
+
 /* ---- saving and loading --------------------------------------------------------------------------------------------- */
 
-enum { LOADED_DETECTOR = 1, LOADED_JUDGE = 2 };
+enum { LOADED_DETECTOR = 1, LOADED_JUDGE = 2, LOADED_RUNNING = 4 };
 
 static bool detector_is_saved(const struct psa_score_stream *stream)
 {
@@ -248,20 +267,29 @@ void psa_score_stream_save(const struct psa_score_stream *stream, struct psa_buf
     psa_buf_puts(out, "}");
 }
 
+/* The parts that a stream of this setup has. */
+static unsigned parts_of(const struct psa_score_stream *stream)
+{
+    return LOADED_JUDGE | (detector_is_saved(stream) ? LOADED_DETECTOR : 0u) |
+           (stream->setup->running != NULL ? LOADED_RUNNING : 0u);
+}
+
 bool psa_score_stream_load(struct psa_score_stream *stream, struct psa_str name, struct psa_json *in)
 {
-    bool is_judge = psa_str_eq(name, "judge");
-    unsigned part = is_judge ? LOADED_JUDGE : LOADED_DETECTOR;
+    unsigned part = psa_str_eq(name, "judge")      ? LOADED_JUDGE
+                    : psa_str_eq(name, "detector") ? LOADED_DETECTOR
+                    : psa_str_eq(name, "running")  ? LOADED_RUNNING
+                                                   : 0;
     struct psa_str member;
 
-    if (psa_str_eq(name, "running")) return psa_running_load(&stream->running, in);
-    if (!is_judge && !(psa_str_eq(name, "detector") && detector_is_saved(stream))) return false;
-    if (stream->loaded & part) return false;
+    stream->setup->note.text[0] = '\0'; /* it was said when the state was young */
+    if (!(parts_of(stream) & part) || stream->loaded & part) return false;
     stream->loaded |= part;
+    if (part == LOADED_RUNNING) return psa_running_load(&stream->running, in);
     if (!psa_json_enter_object(in)) return false;
     while (psa_json_next_member(in, &member)) {
-        bool ok =
-            is_judge ? psa_judge_load(&stream->judge, member, in) : stream->setup->type->load(&stream->own, member, in);
+        bool ok = part == LOADED_JUDGE ? psa_judge_load(&stream->judge, member, in)
+                                       : stream->setup->type->load(&stream->own, member, in);
 
         if (!ok) return psa_json_refuse(in, "a member that this detector's state does not have, or a wrong one");
     }
@@ -270,8 +298,8 @@ bool psa_score_stream_load(struct psa_score_stream *stream, struct psa_str name,
 
 bool psa_score_stream_loaded(struct psa_score_stream *stream)
 {
-    if (!(stream->loaded & LOADED_JUDGE) || !psa_judge_loaded(&stream->judge)) return false;
-    if (!detector_is_saved(stream)) return true;
-    return stream->loaded & LOADED_DETECTOR &&
-           (stream->setup->type->loaded == NULL || stream->setup->type->loaded(&stream->own));
+    const struct psa_detector_type *type = stream->setup->type;
+
+    if (stream->loaded != parts_of(stream) || !psa_judge_loaded(&stream->judge)) return false;
+    return !(stream->loaded & LOADED_DETECTOR) || type->loaded == NULL || type->loaded(&stream->own);
 }

@@ -13,12 +13,35 @@
 #include "core/record.h"
 #include "stage/score.h"
 
+static double sum_of(const double *value, size_t n)
+{
+    double sum = 0.0;
+
+    for (size_t j = 0; j < n; j++) sum += value[j];
+    return sum;
+}
+
+/* Make each contribution one whose shares can be told: what is negative or no number drove nothing; where their sum is beyond
+ * a double they become shares of the largest, beside infinite ones all others nothing. Returns their sum. */
+static double make_sound(double *contribution, size_t n)
+{
+    double total, largest = 0.0;
+
+    for (size_t j = 0; j < n; j++) {
+        if (!(contribution[j] > 0.0)) contribution[j] = 0.0;
+        largest = fmax(largest, contribution[j]);
+    }
+    total = sum_of(contribution, n);
+    if (isfinite(total)) return total;
+    for (size_t j = 0; j < n; j++) contribution[j] = isinf(contribution[j]) ? 1.0 : contribution[j] / largest;
+    return sum_of(contribution, n);
+}
+
 /* [[name, share], ...]: the largest positive contributions, as shares of all positive ones. They are used up. */
 static void write_top(const struct psa_score_verdict *verdict, struct psa_buf *json)
 {
-    double total = 0.0;
+    double total = make_sound(verdict->contribution, verdict->n);
 
-    for (size_t j = 0; j < verdict->n; j++) total += verdict->contribution[j] > 0.0 ? verdict->contribution[j] : 0.0;
     psa_buf_name(json, "top");
     psa_buf_puts(json, "[");
     for (int64_t i = 0; i < verdict->top && i < (int64_t)verdict->n; i++) {

@@ -99,6 +99,8 @@ def tree_json(tree, columns):
 
 def forest_json(forest):
     n = forest.n_features_in_
+    if forest.max_samples_ < 2:
+        refuse("max_samples is %d: trees of one row tell nothing apart; train it with 2 or more" % forest.max_samples_)
     # scikit-learn looks at estimators_features_ only where trees have fewer columns than the forest.
     some = forest.estimators_features_ if forest._max_features != n else [range(n)] * len(forest.estimators_)
     trees = [tree_json(one.tree_, list(columns)) for one, columns in zip(forest.estimators_, some)]

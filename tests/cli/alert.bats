@@ -217,3 +217,48 @@ a: normal again after 6.0 s' ]
     keep 2 "$BIN/psa-alert" --cooldown -1s </dev/null
     keep 2 "$BIN/psa-alert" --warning 1.5 </dev/null
 }
+
+@test "shares that are no numbers are passed over, and an anomaly without a score says so: no nan for people" {
+    printf '{"sensor_id":"a","fields":{%s"x":1},"timestamp_ns":1000000000,"anomaly":{"is_anomaly":true,"threshold":%s,"model":"pca-x","state":"scoring","top":%s}}\n' \
+        '"anomaly_score":1,' 0.5 '[["x",null],["y",0.7],["z",null],["u",0.2],["v",0.06],["w",0.04]]' >"$T/in"
+    alerts
+    [ "$(jq -r .alert.reason "$T/out")" = 'a: anomaly score 1.000 above its threshold 0.500 by pca-x; driven by y 70 %, u 20 %, v 6 %' ]
+    sed -i 's/"top":.*/"top":[["x",null]]}}/' "$T/in"
+    alerts
+    [ "$(jq -r .alert.reason "$T/out")" = 'a: anomaly score 1.000 above its threshold 0.500 by pca-x' ]
+    sed -i 's/"threshold":0.5/"threshold":null/' "$T/in"
+    alerts
+    [ "$(jq -r .alert.reason "$T/out")" = 'a: anomaly score 1.000 by pca-x' ]
+    sed -i 's/"anomaly_score":1,//' "$T/in"
+    alerts
+    [ "$(jq -r .alert.reason "$T/out")" = 'a: anomalous, without a score by pca-x' ]
+    [ "$(jq -c '.alert | [.score, .threshold]' "$T/out")" = '[null,null]' ]
+}
+
+@test "a state with a member of an event twice, or one in place of another, is refused" {
+    scored 1000000000 0.9 >"$T/in"
+    keep 0 "$BIN/psa-alert" --state "$T/state" <"$T/in"
+    cp "$T/state" "$T/good"
+    for change in 's|"since_ns":[0-9]*|"active":true|' 's|"severity":1|"active":true|' 's|"active":true|&,"active":true|'; do
+        sed "$change" "$T/good" >"$T/state"
+        ! cmp -s "$T/good" "$T/state"
+        keep 2 "$BIN/psa-alert" --state "$T/state" </dev/null
+        saying 'the state'
+    done
+}
+
+@test "a threshold or a share that no double holds is none; a broken verdict is not said to be missing" {
+    scored 1000000000 0.9 | sed 's/"threshold":0.5/"threshold":1e999/; s/"accel_z",0.61/"accel_z",1e999/' >"$T/in"
+    alerts
+    [ "$(jq -r .alert.reason "$T/out")" = 'a: anomaly score 0.900 by ecod-x; driven by accel_x 20 %, t 10 %, u 5 %' ]
+    grep -q '"threshold":null,"reason"' "$T/out"
+    for broken in '"is_anomaly":1' '"is_anomaly":"true"' '"was_anomaly":true'; do
+        scored 1000000000 0.9 | sed "s/\"is_anomaly\":true/$broken/" >"$T/in"
+        alerts --stats
+        said "psa-alert: stdin:1: the record's member anomaly has no is_anomaly that can be read; taken for unscored"
+        saying '"noted":{"unscored":1}'
+    done
+    scored 1000000000 0.9 | sed 's/"anomaly":/"other":/' >"$T/in"
+    alerts
+    said 'psa-alert: stdin:1: the record has no anomaly member; put psa-score before psa-alert'
+}

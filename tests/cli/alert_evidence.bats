@@ -153,7 +153,7 @@ END
     evidence --state "$T/state"
     cp "$T/state" "$T/good"
     for change in 's|"name":"1970|"name":"../1970|' 's|"bundles":"1970|"bundles":"/1970|' 's|"after":0|"after":-1|' 's|"active":true|"active":false|' \
-        's|"left_out":0}||'; do
+        's|"left_out":0}||' 's|"after":0,"after_bytes":0|"before":1,"before":1|'; do
         sed "$change" "$T/good" >"$T/state"
         ! cmp -s "$T/good" "$T/state"
         keep 2 "$BIN/psa-alert" --evidence "$T/e" --state "$T/state" </dev/null
@@ -161,4 +161,23 @@ END
     cp "$T/good" "$T/state"
     keep 0 "$BIN/psa-alert" --state "$T/state" </dev/null # without --evidence it is left behind
     ! grep -q ndjson "$T/state"
+}
+
+@test "a folder that nothing can be written to for now costs no alert, at the start neither, and is tried again" {
+    mkdir "$T/e"
+    stream 0.1 0.9 0.1 0.1 0.1 >"$T/in"
+    keep 0 "$BIN/psa-alert" <"$T/in"
+    cp "$T/out" "$T/want"
+    # No byte into files, as on a disk that is full; what the program says goes through pipes.
+    mkfifo "$T/said"
+    cat "$T/said" >"$T/err" &
+    (
+        trap '' XFSZ
+        ulimit -f 0
+        exec "$BIN/psa-alert" --evidence "$T/e" --stats <"$T/in" 2>"$T/said"
+    ) | cat >"$T/out"
+    wait
+    cmp "$T/want" "$T/out"
+    saying 'it is tried again with each event, alerts go out'
+    saying '"noted":{"evidence_failed":3}'
 }

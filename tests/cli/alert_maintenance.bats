@@ -234,3 +234,15 @@ END
     alerts --silent 30s --state "$T/state"
     cmp "$T/whole" "$T/out"
 }
+
+@test "a day that does not exist, or lies beyond time, is said to be that" {
+    for line in '2024-02-30T00:00:00Z 2024-03-01T00:00:00Z' '2024-01-01 9999-12-31' '2024-01-01T00:00:00Z/2024-13-01T00:00:00Z'; do
+        echo "$line" >"$T/plan"
+        keep 2 "$BIN/psa-alert" --maintenance "$T/plan" </dev/null
+        said "psa-alert: $T/plan:1: a time that does not exist, or none between 1677-09-22 and 2262-04-11; one is 2024-03-09T06:00:00Z"
+    done
+    echo '2024-02 2024-03' >"$T/plan"
+    keep 2 "$BIN/psa-alert" --maintenance "$T/plan" </dev/null
+    said "psa-alert: $T/plan:1: a window is FROM TO, two times such as 2024-03-09T06:00:00Z"
+    keep 2 "$BIN/psa-alert" --maintenance . </dev/null
+}

@@ -161,3 +161,36 @@ t/oven: the condition '.fields.temperature_C > 90' holds no more; normal again a
     cmp "$T/fused" "$T/out"
     [ -s "$T/out" ]
 }
+
+@test "a value of a record that libjq would end the program by is an error of the expression's" {
+    hot 95 >"$T/in"
+    sed -i 's/"timestamp_ns":1000000000/"timestamp_ns":1710000000000000000,"odd":1e300/' "$T/in"
+    for when in '.timestamp_ns | todate > "2024"' '.odd | todateiso8601 > "2024"' '.odd | date > "2024"' '.timestamp_ns | strftime("%H") > "06"' \
+        '"abc" | indices("") == []' '"abc" | index("") == 0' '"abc" | rindex("") == 0'; do
+        alerts --when "$when" --stats
+        same "$T/alerts" </dev/null
+        saying 'taken for a record that the condition does not hold for'
+        saying '"noted":{"condition":1}'
+        accounts "$T/err"
+    done
+    for holds in '.timestamp_ns / 1e9 | todate == "2024-03-09T16:00:00Z"' '.timestamp_ns / 1e9 + 0.5 | todateiso8601 == "2024-03-09T16:00:00Z"' \
+        '.timestamp_ns / 1e9 | strftime("%Y %H") == "2024 16"' '[2024,2,9,16,0,0,6,68] | strftime("%F") == "2024-03-09"' \
+        '"abca" | indices("a") == [0, 3]' '[1, 2] | indices(2) == [1]' '"abca" | index("a") == 0' '"abca" | rindex("a") == 3'; do
+        alerts --when "$holds" && [ "$(cut -d ' ' -f 2 "$T/alerts")" = raised ] || { echo "does not hold: $holds" >&2 && false; }
+    done
+    # psa-score --running asks the same way.
+    keep 0 "$BIN/psa-score" --ecod --running '.odd | todate > "2000"' --stats <"$T/in"
+    saying '"noted":{"condition":1'
+}
+
+@test "the time zone of the machine changes no condition" {
+    hot 95 >"$T/in"
+    for zone in UTC Europe/Berlin America/New_York CET-1CEST; do
+        for when in '"2024-07-01T10:00:00Z" | fromdate == 1719828000' '"2024-01-01T10:00:00Z" | fromdateiso8601 == 1704103200' \
+            '[2024,6,1,10,0,0,0,0] | mktime == 1719828000' '"2024-07-01" | strptime("%Y-%m-%d") | mktime == 1719792000' \
+            '1719828000 | strftime("%H:%M") == "10:00"'; do
+            TZ=$zone alerts --when "$when"
+            [ "$(<"$T/alerts")" = '1 raised warning 0' ] || { echo "does not hold in $zone: $when" >&2 && false; }
+        done
+    done
+}

@@ -227,3 +227,14 @@ end
     said 'psa-eval: stopped by a signal; judging what was read'
     jq -e '.rows.read == 10' "$T/out"
 }
+
+@test "names of streams bring no control characters to a terminal, nor half a character" {
+    printf '{"sensor_id":"%s","fields":{"anomaly_score":%s},"labels":{"anomaly":%s},"anomaly":{"is_anomaly":%s}}\n' \
+        'a\u001b[2Jb\u0000c\u009bd' 0.9 1 true "$(printf 'ä%.0s' {1..100})" 0.1 0 false "x$(printf 'ä%.0s' {1..100})" 0.1 0 false >"$T/in"
+    keep 0 "$BIN/psa-eval" --each "$T/in"
+    ! LC_ALL=C grep -q "$(printf '[\001-\010\013-\037\177]')" "$T/out"
+    grep -q '^a?\[2Jb' "$T/out"
+    iconv -f UTF-8 -t UTF-8 "$T/out" >/dev/null
+    grep -q '^ä\{20\} ' "$T/out"
+    grep -q '^xä\{19\} ' "$T/out"
+}

@@ -1,12 +1,12 @@
 #!/usr/bin/env bats
 # psa-score: golden numbers through the program, what it says about odd input, state cut and resumed.
 
+load helpers
+
 setup() {
-    cd "$BATS_TEST_DIRNAME/../.." || exit 1
-    BIN=${PSA_BIN:-bin}
+    psa_setup
     GOLDEN=${PSA_GOLDEN:-tests/golden}
     MODEL=$GOLDEN/iforest_model.json
-    T=$BATS_TEST_TMPDIR
 }
 
 # rows FILE QUERY: the matrix at QUERY of a golden file as records with fields f0, f1, ...
@@ -263,6 +263,35 @@ stream() {
         run "$BIN/psa-score" --ecod $option "$T/in"
         [ "$status" -eq 2 ]
     done
+}
+
+@test "what cannot be read or written is said at the start, with status 2" {
+    stream 30 >"$T/in"
+    for arguments in "--model $T" "--ecod --state $T" "--groups $T" "--ecod --history $T" "--ecod --stats-file $T" \
+        "--ecod --stats-file $T/none/stats" "--ecod --key="; do
+        # shellcheck disable=SC2086
+        keep 2 "$BIN/psa-score" $arguments "$T/in"
+        [ ! -s "$T/out" ]
+    done
+    said "psa-score: --key: the path is empty; without --key sensor_type and sensor_id tell streams apart"
+    keep 2 "$BIN/psa-score" --dynamic-pca --lags 5,8,5 "$T/in"
+    said "psa-score: --lags: 5 stands there twice"
+    keep 2 "$BIN/psa-score" --ecod --contamination .1 "$T/in"
+    said "psa-score: --contamination: write '.1' with its zero, 0.1"
+    keep 0 "$BIN/psa-score" --ecod --state "$T/state" "$T/in"
+    for n in 1 20 30 50 70 90 "$(($(wc -c <"$T/state") - 2))"; do
+        head -c "$n" "$T/state" >"$T/cut"
+        keep 2 "$BIN/psa-score" --ecod --state "$T/cut" "$T/in"
+        saying "psa-score: $T/cut: the state is damaged: "
+    done
+    # A link that somebody put where the new state is made is not written through.
+    echo dear >"$T/dear"
+    ln -s dear "$T/state.tmp"
+    keep 0 "$BIN/psa-score" --ecod --state "$T/state" "$T/in"
+    [ "$(cat "$T/dear")" = dear ] && [ -f "$T/state" ] && [ ! -L "$T/state" ] && [ ! -e "$T/state.tmp" ]
+    # What is no plain file is written to as it is, in a folder that may not be written to as well.
+    keep 0 "$BIN/psa-score" --ecod --stats-file /dev/stderr "$T/in"
+    accounts "$T/err"
 }
 
 @test "a record comes out scored while the pipe stays open" {

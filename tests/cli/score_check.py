@@ -63,6 +63,19 @@ class Set:
         scale = max(self.scale, 1e-9 * max(abs(self.start), 1e-9))
         return self.start + (math.log(0.1) - ln_p) * scale if ln_p <= math.log(0.1) else self.quantile(1 - math.exp(ln_p))
 
+    def rare(self, ln_p):
+        """Like at, by a generalised Pareto tail where that is heavier: its L-moments, Q being a line between the levels."""
+        if ln_p > math.log(0.1):
+            return self.at(ln_p)
+        level = np.array([0.9, 0.91, 0.92, 0.93, 0.94, 0.95, 0.96, 0.97, 0.98, 0.99, 0.995, 0.999, 0.9995, 0.9999, 1])
+        y, u, h = np.array([self.quantile(v) for v in level]) - self.quantile(0.9), 10 * level - 9, 10 * np.diff(level)
+        middle, where = (y[1:] + y[:-1]) / 2, (u[1:] + u[:-1]) / 2
+        l1 = (h * middle).sum()
+        l2 = (h * (y[1:] * (2 * u[1:] - 1) + 4 * middle * (2 * where - 1) + y[:-1] * (2 * u[:-1] - 1)) / 6).sum()
+        shape = 2 - l1 / l2 if l2 > 0 else 0.0
+        pareto = l1 * (l1 / l2 - 1) / shape * math.expm1(shape * (math.log(0.1) - ln_p)) if shape > 0 else 0.0
+        return max(self.start + pareto, self.at(ln_p), self.quantile(1 - math.exp(ln_p)))
+
 
 class Table(Set):
     """A model's reference."""
@@ -94,13 +107,15 @@ def verdicts(raw, times, on=None, off=None, contamination=None, false_alarms=Non
     """What is to be said of each row of a stream, its oriented raw scores given."""
     out, entered, alarm = [], [], False
     for i, r in enumerate(raw):
-        frozen = freeze and i >= warmup and entered
-        held = entered if not horizon else entered[-horizon:] if frozen else entered[max(0, len(entered) + 1 - horizon):]
+        # A limit of its own keeps rows in alarm out of the reference; a quantile of the reference does not.
+        beyond = on is not None and r > (min(off, on) if alarm and off is not None else on)
+        outside = (freeze or beyond) and i >= warmup and entered
+        held = entered if not horizon else entered[-horizon:] if outside else entered[max(0, len(entered) + 1 - horizon):]
         reference = table or (Set(held) if held else None)
         limit_on, was = on, alarm
         if limit_on is None and reference and false_alarms:
             if i >= 16 and times[i] > times[0]:
-                limit_on = reference.at(math.log(min(0.5, false_alarms * (times[i] - times[0]) / 1e9 / i)))
+                limit_on = reference.rare(math.log(min(0.5, false_alarms * (times[i] - times[0]) / 1e9 / i)))
         elif limit_on is None and reference:
             limit_on = reference.quantile(1 - contamination)
         alarm = False
@@ -111,9 +126,10 @@ def verdicts(raw, times, on=None, off=None, contamination=None, false_alarms=Non
             alarm = r > limit
             if rest:
                 limit = max([limit] + list(raw[max(0, i - rest):i]))
-            out.append({"is_anomaly": bool(r > limit), "limit": limit, "score": normalised(reference, r, limit_on),
-                        "threshold": 0.5 if limit == limit_on else normalised(reference, limit, limit_on)})
-        if not frozen:
+            threshold = 0.5 if limit == limit_on else normalised(reference, limit, limit_on)
+            out.append({"is_anomaly": bool(r > limit), "limit": limit, "threshold": threshold,
+                        "score": max(normalised(reference, r, limit_on), threshold if r > limit else 0)})
+        if not outside:
             entered.append(r)
     return out
 
@@ -159,6 +175,38 @@ def layers():
                 out = records(psa("psa-score", "--ecod", "--warmup", str(warmup), "--horizon", str(horizon), *options, data=lines(recs)))
                 n = sum(compare(of(k, out), verdicts(raw[k], times[k], warmup=warmup, horizon=horizon, **wish), 1, what) for k in "ab")
                 check(n > 0 or "week" in what, what + ": no anomaly")
+
+
+def own_off():
+    """A detector's own hysteresis holds under --on, --false-alarms and --contamination too, --off being above all."""
+    rng = random.Random(9)
+    recs = [{"sensor_id": "a", "timestamp_ns": T0 + i * SECOND,
+             "fields": {"f%d" % j: rng.gauss(0, 1) + (1.3 if 700 <= i < 900 else 0) for j in range(4)}} for i in range(1200)]
+    for own, detector in ((-1, ["--half-space-trees", "--seed", "3"]), (1, ["--dynamic-pca", "--freeze"])):
+        want = records(psa("psa-score", *detector, "--off", str(own), data=lines(recs)))
+        for limit in ([], ["--on", "0" if own < 0 else "1.5"]):
+            out = records(psa("psa-score", *detector, *limit, data=lines(recs)))
+            check(out == want, "%s: not its own hysteresis" % (detector + limit))
+            told = {r["anomaly"]["raw_threshold"] for r in out if "raw_threshold" in r["anomaly"]}
+            check(own in told and len(told) == 2, "%s: limits %r" % (detector + limit, told))
+        out = records(psa("psa-score", *detector, "--on", "0.5", "--off", "0.5", data=lines(recs)))
+        check({r["anomaly"]["raw_threshold"] for r in out if "raw_threshold" in r["anomaly"]} == {0.5}, "--off 0.5")
+
+
+def lasting():
+    """A shift that never goes away: each row in alarm scores at least the threshold, to the end; one spike is no shift."""
+    rng = random.Random(10)
+    recs = [{"sensor_id": "a", "timestamp_ns": T0 + i * SECOND, "fields": {"x": 20 + rng.gauss(0, 1) + (4 if i >= 600 else 0)}} for i in range(3000)]
+    for name in ("cusum", "ewma", "conformal"):
+        out = records(psa("psa-score", "--" + name, "--warmup", "200", "--horizon", "500", *(["--shingle", "20"] if name == "conformal" else []), data=lines(recs)))
+        alarmed = [r for r in out if r["anomaly"]["is_anomaly"]]
+        check(all(r["fields"]["anomaly_score"] >= r["anomaly"]["threshold"] >= 0.5 for r in alarmed), name + ": an anomaly scores nothing")
+        check(name == "conformal" or all(r["anomaly"]["is_anomaly"] for r in out[-2000:]), name + ": the alarm ends")
+    for r in recs[600:]:
+        r["fields"]["x"] -= 4
+    recs[900]["fields"]["x"] += 1000
+    out = records(psa("psa-score", "--cusum", data=lines(recs)))
+    check(sum(r["anomaly"]["is_anomaly"] for r in out[900:1100]) < 10, "--cusum alarms long after one spike")
 
 
 def skew_is_zero(x):
@@ -230,6 +278,16 @@ def wish():
         anomalies[options] = out.count(b'"is_anomaly":true')
     check(800 < anomalies[()] < 1200, "contamination 0.05 of 20,000 rows: %d" % anomalies[()])
     check(1 <= anomalies["--false-alarms", "2/hour"] <= 22, "2 an hour in 5.5 hours: %d" % anomalies["--false-alarms", "2/hour"])
+    # Heavy tails, Student's t with 3 degrees of freedom: 33 hours of them, by charts and by a model.
+    rng = np.random.default_rng(4)
+    x = rng.standard_t(3, size=(40000, 2))
+    recs = [{"sensor_id": "a", "fields": {"x": float(a), "y": float(b)}, "timestamp_ns": T0 + i * 3 * SECOND} for i, (a, b) in enumerate(x)]
+    model = os.path.join(WORK, "heavy.json")
+    with open(model, "wb") as file:
+        file.write(psa("psa-train", "pca", data=lines(recs[:8000])))
+    for how in (["--ewma", "--lambda", "1"], ["--model", model]):
+        out = psa("psa-score", *how, "--top", "0", "--false-alarms", "1/hour", data=lines(recs))
+        check(2 <= out.count(b'"is_anomaly":true') <= 80, "%s: %d false alarms, 33 were wished for" % (how, out.count(b'"is_anomaly":true')))
 
 
 # ---- explanations ---------------------------------------------------------------------------------------------------------
@@ -353,4 +411,4 @@ def state_of_a_model():
 
 
 if __name__ == "__main__":
-    main({f.__name__: f for f in (layers, freeze, by_model, wish, streaming, models, t2_q, cuts, state_of_a_model)})
+    main({f.__name__: f for f in (layers, freeze, by_model, wish, own_off, lasting, streaming, models, t2_q, cuts, state_of_a_model)})

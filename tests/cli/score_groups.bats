@@ -216,6 +216,27 @@ END
     keep 2 "$BIN/psa-score" --groups "$T/groups" --top 2 </dev/null
 }
 
+@test "words are the shell's: a backslash in double quotes stays where it means nothing, lines go on within them too" {
+    cat >"$T/groups" <<'END'
+press --ecod --running "\"a\u0041\" == \"aA\" and \
+    true" imu/p1:rms # \
+other --ecod imu/p1:pe\
+ak
+END
+    pair 1 >"$T/in"
+    keep 0 "$BIN/psa-score" --groups "$T/groups" "$T/in"
+    made
+    jq -c '[.sensor_id, .anomaly.state, (.fields | keys[0])]' "$T/made" >"$T/got"
+    same "$T/got" <<'END'
+["press","settling","imu/p1:rms"]
+["other","warming","imu/p1:peak"]
+END
+    echo 'a --ecod \' >>"$T/groups"
+    echo '    x:a,,' >>"$T/groups"
+    keep 2 "$BIN/psa-score" --groups "$T/groups" </dev/null
+    said "psa-score: $T/groups:5: 'x:' has an empty field; give KEY:FIELD,FIELD"
+}
+
 @test "fused in psa-run the bytes are the same" {
     groups 'press --ecod --warmup 20 imu/p1:rms p1:amps\n'
     pair 200 >"$T/in"

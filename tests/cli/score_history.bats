@@ -98,6 +98,10 @@ stream() {
     said "psa-score: $T/none: cannot open: No such file or directory"
     keep 2 "$BIN/psa-score" --ecod --history - "$T/in"
     said "psa-score: --history: stdin is the input; name a file"
+    "$BIN/psa-train" ecod -o "$T/model" "$T/in" 2>"$T/err"
+    keep 2 "$BIN/psa-score" --model "$T/model" --history "$T/history" "$T/in"
+    saying "psa-score: --history means nothing with model 'ecod-"
+    keep 0 "$BIN/psa-score" --model "$T/model" --rest 5 --max-line 200 --history "$T/history" "$T/in"
 }
 
 @test "stopped while it reads its history it saves no state, so that the next start learns all of it" {

@@ -13,11 +13,28 @@ MODEL=tests/golden/iforest_model.json
 @test "--freeze: rows and reference of the warm-up stay, each row is scored beside them" { check freeze; }
 @test "the same by a model, whose raw scores are read with the sign turned" { check by_model; }
 @test "a wish for few false alarms on a healthy day comes true" { check wish; }
+@test "a detector's own hysteresis holds unless --off says otherwise" { check own_off; }
+@test "a lasting fault never becomes usual to the score; one spike is no lasting fault" { check lasting; }
 @test "every streaming detector names the disturbed channel; shares sum to 1" { check streaming; }
 @test "every kind of model names the disturbed channel; shares sum to 1" { check models; }
 @test "pca: T2 and Q are scikit-learn's" { check t2_q; }
 @test "every way of scoring, cut anywhere and resumed, gives the same bytes" { check cuts; }
 @test "a state is refused under another model, which is named" { check state_of_a_model; }
+
+@test "a value beyond 1e100 counts as missing, said once; the rows beside it are scored as without it" {
+    for i in {1..400}; do record a "\"x\":$((i * 7919 % 101)),\"y\":$((i * 104729 % 89))" "$i"; done >"$T/clean"
+    sed '50s/"x":[0-9]*/"x":1e308/; 300s/"x":[0-9]*/"x":-1e101/; 310s/"x":[0-9]*,"y":[0-9]*/"x":1e160,"y":1e300/' "$T/clean" >"$T/wild"
+    sed '50s/"x":[0-9]*/"x":null/; 300s/"x":[0-9]*/"x":null/; 310s/"x":[0-9]*,"y":[0-9]*/"x":null,"y":null/' "$T/clean" >"$T/null"
+    for detector in ewma cusum ecod dynamic-pca half-space-trees conformal; do
+        keep 0 "$BIN/psa-score" "--$detector" --stats "$T/wild"
+        saying 'wild:50: fields.x is 1e+308; beyond +-1e+100 a value counts as missing'
+        saying '"beyond":3'
+        jq -c .anomaly "$T/out" >"$T/verdicts"
+        sed -n 310p "$T/verdicts" | grep -q '"missing"'
+        "$BIN/psa-score" "--$detector" "$T/null" | jq -c .anomaly | cmp - "$T/verdicts"
+        jq -se 'map(select(.anomaly.state == "scoring")) | length == 199' "$T/out"
+    done
+}
 
 # refused TEXT OPTION...
 refused() {

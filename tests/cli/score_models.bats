@@ -164,6 +164,43 @@ of() { grep -F "\"sensor_id\":\"$1\"" "$T/out"; }
     tail -n 1 "$T/err" | jq -e '.keys == 2 and .keys_evicted > 30'
 }
 
+@test "a FIFO or a folder in the place of a model is a broken one, and nobody waits for it" {
+    rows 100 imu a | train isolation-forest "$T/models/default.json" --trees 5
+    mkfifo "$T/models/imu.json"
+    mkdir "$T/models/dht.json"
+    { rows 1 imu a; rows 1 dht b; rows 1 '' c; } >"$T/in"
+    keep 0 timeout 20 "$BIN/psa-score" --models "$T/models" --stats "$T/in"
+    saying "imu/a: $T/models/imu.json: is no plain file; it passes unscored"
+    saying "dht/b: $T/models/dht.json: is no plain file; it passes unscored"
+    accounts "$T/err"
+    jq -e '.noted == {broken_model: 2} and .passed == 3' "$T/stats.lines"
+    # --model names a file itself: there it may be what it likes
+    keep 0 "$BIN/psa-score" --model <(cat "$T/models/default.json") "$T/in"
+}
+
+@test "streams without a model take no place from one that has one, and are looked up once" {
+    rows 300 imu a | train dynamic-pca "$T/models/imu.json" --lags 3
+    rows 40 imu a >"$T/a"
+    for i in $(seq 40); do rows 1 dht "$((i % 5))"; done | paste -d '\n' "$T/a" - >"$T/in"
+    keep 0 "$BIN/psa-score" --models "$T/models" --max-keys 1 --stats "$T/a"
+    mv "$T/out" "$T/alone"
+    keep 0 "$BIN/psa-score" --models "$T/models" --max-keys 1 --stats "$T/in"
+    of a | cmp - "$T/alone"
+    accounts "$T/err"
+    jq -e '.keys == 1 and .keys_evicted == 0 and .noted == {unmodelled: 40}' "$T/stats.lines"
+    keep 0 "$BIN/psa-score" --models "$T/models" --max-keys 5 "$T/in"
+    [ "$(grep -c 'no model of it' "$T/err")" -eq 5 ]
+    of a | cmp - "$T/alone"
+    # a model that is gone at the next start: its stream passes, said once, and the state can be kept and taken again
+    "$BIN/psa-score" --models "$T/models" --state "$T/state" "$T/a" >/dev/null
+    rm "$T/models/imu.json"
+    for _ in 1 2; do
+        keep 0 "$BIN/psa-score" --models "$T/models" --state "$T/state" --stats "$T/a"
+        cmp "$T/a" "$T/out"
+        [ "$(grep -c 'no model of it' "$T/err")" -eq 1 ]
+    done
+}
+
 @test "the folder must be there" {
     keep 2 "$BIN/psa-score" --models "$T/none" </dev/null
     said "psa-score: --models: there is no folder '$T/none'"

@@ -106,6 +106,55 @@ def cuts():
                 os.remove(state)
 
 
+def alarms(scored):
+    """The rows that are anomalies, of those scored."""
+    return [i for i, r in enumerate(scored) if r["anomaly"]["is_anomaly"]]
+
+
+def wide():
+    """Independent channels, more than a default warm-up can tell apart: no alarm but by chance, and scores from the row said."""
+    chance = random.Random(3)
+    for n, first, most in ((10, 667, 12), (20, 1334, 0)):
+        recs = rows([[round(chance.gauss(0, 1), 4) for _ in range(n)] for _ in range(first + 600)])
+        got = records(psa("psa-score", "--dynamic-pca", data=lines(recs)))
+        check([i for i, r in enumerate(got) if "raw" in r["anomaly"]] == list(range(first, first + 600)), "%d: warm-up" % n)
+        check(len(alarms(got)) <= most, "%d channels: alarm in rows %r" % (n, alarms(got)))
+
+
+def line(n):
+    """Four channels of one machine that hang together: two factors that wander, and noise."""
+    chance, a, b, out = random.Random(5), 0.0, 0.0, []
+    for _ in range(n):
+        a, b = 0.8 * a + chance.gauss(0, 1), 0.5 * b + chance.gauss(0, 1)
+        out.append([round(x + chance.gauss(0, 0.3), 4) for x in (5 + a, 3 - a + b, 7 + b, 2 * a - b)])
+    return out
+
+
+def without(matrix, is_missing):
+    """The last channel is null in these rows."""
+    return [row[:3] + [None if is_missing(i) else row[3]] for i, row in enumerate(matrix)]
+
+
+def missing():
+    """A channel that dies, comes alive or has holes is no anomaly; of one that broke while another is away, the right one is named."""
+    healthy = line(3000)
+    cases = {"dies": lambda i: i >= 1000, "comes alive": lambda i: i < 700, "away for a while": lambda i: 900 <= i < 1700,
+             "holes": lambda i: i >= 400 and i % 50 == 7, "half away": lambda i: i % 40 < 19}
+    with model("dynamic-pca", rows(healthy[:600])) as file:
+        for name, is_missing in cases.items():
+            for options in (("--dynamic-pca", "--warmup", "400"), ("--model", file.name), ("--model", file.name, "--adapt")):
+                high = alarms(records(psa("psa-score", *options, data=lines(rows(without(healthy, is_missing))))))
+                check(len(high) <= 30, "%s, %s: %d rows in alarm: %r" % (name, options[0], len(high), high[:5]))
+        broken = without(healthy, lambda i: i >= 1000)
+        for row in broken[1100:1160]:
+            row[1] += 5
+        for options in (("--dynamic-pca", "--warmup", "400"), ("--model", file.name)):
+            got = records(psa("psa-score", *options, data=lines(rows(broken))))
+            high = [i for i in alarms(got) if 1100 <= i < 1160]
+            check(len(high) >= 55, "%s: the fault beside a dead channel: %d rows of 60" % (options[0], len(high)))
+            check({got[i]["anomaly"]["top"][0][0] for i in high[12:48]} == {"f1"}, "%s: whose fault it is" % options[0])
+
+
 def protocol(scored):
     return json.loads(psa("psa-eval", "--skip", "400", "--json", data=scored))["points"]
 
@@ -131,4 +180,4 @@ def skab():
 
 
 if __name__ == "__main__":
-    main({f.__name__: f for f in (t2_and_q, distances, dynamic, models, cuts, skab)})
+    main({f.__name__: f for f in (t2_and_q, distances, dynamic, wide, missing, models, cuts, skab)})

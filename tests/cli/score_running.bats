@@ -20,7 +20,7 @@ machine() {
 @test "stopped and settling rows have no score and teach nothing; all others are scored as if these were not; cut and resumed" {
     check 1 5 8 --ecod --warmup 20
     check 2 30 6 --ecod --warmup 20 --horizon 50
-    check 3 0 6 --half-space-trees --warmup 40 --samples 30 --on 0 # its own limits have a hysteresis, which a stop ends
+    check 3 0 6 --half-space-trees --warmup 40 --samples 30 --on 0 --off 0 # its own limits have a hysteresis, which a stop ends
 }
 
 @test "rows before a stop are not joined with rows after it" {
@@ -65,6 +65,18 @@ END
     keep 2 "$BIN/psa-score" --ecod --running '.fields.amps >' "$T/in"
     keep 2 "$BIN/psa-score" --ecod --running 'now > 3' "$T/in"
     keep 2 "$BIN/psa-score" --ecod --settle 3s "$T/in"
+}
+
+@test "a state without the machine's, or with it twice, is refused" {
+    machine 30 >"$T/in"
+    score() { "$BIN/psa-score" --ecod --warmup 5 --running '.fields.amps > 3' --settle 2s "$@" "$T/in"; }
+    keep 0 score --state "$T/state"
+    for edit in 's/"running":true,//' 's/"running":true,/&&/' 's/"running":true,/"running":"on",/'; do
+        sed "$edit" "$T/state" >"$T/bad"
+        ! cmp -s "$T/bad" "$T/state"
+        keep 2 score --state "$T/bad"
+        saying damaged
+    done
 }
 
 @test "in a group the condition sees the group's record: another sensor says whether the machine runs" {

@@ -268,6 +268,26 @@ with() {
     said "psa-train: unknown kind of model 'COPOD'; there are isolation-forest, ecod, pca, dynamic-pca, mahalanobis, import-sklearn"
 }
 
+@test "a record that no model can be made of is refused with the name of its field" {
+    # what the values of y are | kind | message
+    while IFS='|' read -r values arguments message; do
+        rows 40 | jq -c --argjson v "[$values]" '.fields.y = (input_line_number as $i | $v[$i % ($v | length)] // ($i % 7))' >"$T/in"
+        # shellcheck disable=SC2086
+        keep 2 "$BIN/psa-train" $arguments -o "$T/model" "$T/in"
+        saying "psa-train: $message"
+        [ ! -e "$T/model" ]
+    done <<'END'
+1e300,null,null,null,null|isolation-forest|fields.y, from 0 to 1e+300, is too wide to be scaled; leave out the records that spoil it
+1e50,null,null,null,null|isolation-forest --scaler robust|feature y has a value beyond 3.4e38, where the single precision of the trees ends; leave out its record
+1.7e308,-1.7e308|dynamic-pca --lags 3|fields.y, from -1.7e+308 to 1.7e+308, is too wide to be scaled; leave out
+1.7e308,1.6e308|pca|fields.y, from 1.6e+308 to 1.7e+308, is too wide to be scaled; leave out the records that spoil it
+1e160,null,null,null,null|pca --scaler robust|fields.y, from 0 to 1e+160, is too wide to be scaled; leave out the records that spoil it
+1e160,null,null,null,null|mahalanobis --scaler none|feature y has a value beyond 1e100; scale it with --scaler
+1,2,3|dynamic-pca --lags 3,4,3|--lags: 3 stands there twice
+1,2,3|dynamic-pca --key=|--key: the path is empty; without --key sensor_type and sensor_id tell streams apart
+END
+}
+
 @test "an option that a kind does not use is refused, not ignored" {
     rows 20 >"$T/in"
     for pair in "ecod --trees 3" "pca --trees 3" "dynamic-pca --samples 9" "mahalanobis --samples 9" "ecod --lags 3" \
@@ -320,7 +340,7 @@ with() {
     printf '{"fields":{"a":%s}}\n' 1 2 3 1e300 >"$T/in"
     run "$BIN/psa-train" isolation-forest --output "$T/model" "$T/in"
     [ "$status" -eq 2 ]
-    [[ "$output" == *"too large to make a model of"* ]]
+    [[ "$output" == *"fields.a, from 1 to 1e+300, is too wide to be scaled"* ]]
     rows 11 >"$T/in"
     keep 2 "$BIN/psa-train" dynamic-pca --output "$T/model" "$T/in"
     [ ! -e "$T/model" ]

@@ -160,6 +160,7 @@ def check_import_refusals():
     refused("there is a LinearRegression in it", dump("l.joblib", LinearRegression()), names)
     refused("there is a MinMaxScaler in it", dump("m.joblib", make_pipeline(MinMaxScaler(), forest)), names)
     refused("there are 2 forests", dump("two.joblib", [forest, IsolationForest(n_estimators=2).fit(train)]), names)
+    refused("max_samples is 1: ", dump("one.joblib", IsolationForest(n_estimators=2, max_samples=1).fit(train)), names)
     refused("not fitted", dump("raw.joblib", IsolationForest(n_estimators=2)), names)
     refused("the scaler has 2 features", dump("s2.joblib", [forest, StandardScaler().fit(train[:, :2])]), names)
     # And through the program.
@@ -237,7 +238,7 @@ def check_ecod():
 
 def check_streams():
     """Rows of two machines, interleaved, train as the same rows one machine after the other; runs end where streams do."""
-    a, b = table(120, 1), table(80, 2)
+    a, b = table(160, 1), table(110, 2)
     mixed, apart = [], []
     for i, row in enumerate(a):
         mixed.append({"sensor_id": "a", "fields": dict(zip(NAMES, map(float, row))), "timestamp_ns": i})

@@ -103,7 +103,7 @@ for _ in range(400):
     record a '"x":1' 1 >"$T/in"
     keep 2 "$BIN/psa-window" --length 1 --state "$T/no/state" <"$T/in"
     said "psa-window: $T/no/state: cannot be written there: $T/no: No such file or directory"
-    keep 1 "$BIN/psa-window" --length 1 --state "$T" <"$T/in"
+    keep 2 "$BIN/psa-window" --length 1 --state "$T" <"$T/in"
     saying 'Is a directory'
     keep 0 "$BIN/psa-window" --length 1 --state "$T/new" <"$T/in"
     [ -s "$T/new" ]

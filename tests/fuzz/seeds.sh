@@ -37,7 +37,7 @@ printf '%s' '{"psa_model":2,"kind":"isolation-forest","id":"iforest-000000000000
 for kind in ecod pca mahalanobis 'dynamic-pca --lags 2,3'; do
     { [ -x "$bin/psa-train" ] && command -v jq >/dev/null; } || break
     mkdir -p "$corpus"
-    for i in 1 2 3 4 5 6 7 8 9 10 11 12; do
+    for i in $(seq 32); do
         echo "{\"fields\":{\"a\":$((i * i % 7)),\"b\":$((i * 5 % 11)).5},\"timestamp_ns\":$i}"
     done >"$corpus/rows"
     # shellcheck disable=SC2086

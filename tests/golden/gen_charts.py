@@ -57,7 +57,7 @@ class Random:
 
 # ---- charts ------------------------------------------------------------------------------------------------------------
 
-WARMUP, LAMBDA, ALLOWANCE = 60, 0.15, 0.75
+WARMUP, LAMBDA, ALLOWANCE, OUTLIER = 60, 0.15, 0.75, 4.0
 
 
 def ewma_chart(z, lam):
@@ -96,8 +96,9 @@ def charts(rows, kind, limit, freeze):
                 t[ok] += 1
                 score = np.abs(e[ok]) / np.sqrt(LAMBDA / (2 - LAMBDA) * (1 - (1 - LAMBDA) ** (2 * t[ok])))
             else:
-                up[ok] = np.minimum(np.maximum(0, up[ok] + z[ok] - ALLOWANCE), hold)
-                down[ok] = np.minimum(np.maximum(0, down[ok] - z[ok] - ALLOWANCE), hold)
+                near = np.clip(z[ok], -OUTLIER, OUTLIER)
+                up[ok] = np.minimum(np.maximum(0, up[ok] + near - ALLOWANCE), hold)
+                down[ok] = np.minimum(np.maximum(0, down[ok] - near - ALLOWANCE), hold)
                 score = np.maximum(up[ok], down[ok])
             raw = score.max() if len(score) else np.nan
             was, on = on, bool(raw > limit)
@@ -107,6 +108,9 @@ def charts(rows, kind, limit, freeze):
             alarms.append(on)
             if moving and not on and not freeze:
                 d = x - mean
+                if kind == 'cusum':
+                    far = OUTLIER * np.sqrt(inflation * var)
+                    d = np.clip(d, -far, far)
                 mean[ok] += a * d[ok]
                 var[ok] = np.maximum(start_var[ok] / 4, (1 - a) * (var[ok] + a * d[ok] ** 2))
         return out, alarms

@@ -74,12 +74,20 @@ class Fit:
         return ((X[t - lag + 1 : t + 1][::-1] - self.mean) / self.scale).ravel()
 
     def score(self, X, t):
-        """The score of row t and each channel's contribution to it."""
+        """The score of row t and each channel's contribution to it; missing values by ridge projection, as dynamic_pca.h says."""
         total, contribution = 0.0, np.zeros(X.shape[1])
         for lag, mean, scale, P, limit in self.parts:
             z = self.stack(X, t, lag)
             w = np.nan_to_num((z - mean) / scale)
-            square = np.where(np.isnan(z), 0.0, w - P @ (P.T @ w)) ** 2
+            seen = ~np.isnan(z)
+            along = P.T @ w
+            if not seen.all():
+                along = np.linalg.solve(P[seen].T @ P[seen] + 0.1 * np.eye(P.shape[1]), along)
+            square = np.where(seen, w - P @ along, 0.0) ** 2
+            if not seen.all():
+                H = P[seen] @ np.linalg.solve(P[seen].T @ P[seen] + 0.1 * np.eye(P.shape[1]), P[seen].T)
+                trace = np.sum((np.eye(len(H)) - H) ** 2)
+                square *= min((len(z) - P.shape[1]) / trace, 4.0)
             total += np.log(np.sqrt(square.sum()) / limit)
             contribution += (square / square.sum()).reshape(lag, -1).sum(axis=0)
         return np.exp(total / len(self.lags)) / self.norm, contribution

@@ -190,4 +190,52 @@ static inline void stream_refuses(const struct stream_case *stream, size_t at, c
     psa_buf_free(&changed);
 }
 
+/* The end of the member that begins at text[at]: the comma or brace behind it. Names and values hold no quoted brackets. */
+static inline size_t member_end(const char *text, size_t at)
+{
+    for (int depth = 0; depth > 0 || (text[at] != ',' && text[at] != '}'); at++) {
+        depth += text[at] == '[' || text[at] == '{';
+        depth -= text[at] == ']' || text[at] == '}';
+    }
+    return at;
+}
+
+/* Is a state of these pieces refused? */
+static inline void refuses_pieces(const struct stream_case *stream, const char *what, const struct psa_str *piece,
+                                  size_t n)
+{
+    struct psa_detector detector = stream_start(stream, NULL);
+    struct psa_buf text = { 0 };
+
+    for (size_t i = 0; i < n; i++) psa_buf_put(&text, piece[i].p, piece[i].n);
+    if (stream_load(&detector, psa_buf_str(&text))) fail_msg("accepted without, or with twice: %.40s", what);
+    stream->type->stop(&detector);
+    psa_buf_free(&text);
+}
+
+/* The state after `at` rows is refused without any one of its members, and with any one twice. */
+static inline void stream_needs_each_member_once(const struct stream_case *stream, size_t at)
+{
+    struct psa_detector detector = stream_start(stream, NULL);
+    struct psa_buf state = { 0 };
+    size_t members = 0, end;
+
+    for (size_t i = 0; i < at; i++) stream_row(stream, &detector, i);
+    stream_save(&detector, &state);
+    stream->type->stop(&detector);
+    for (size_t from = 1; from < state.n; from = end + 1, members++) {
+        bool is_last = state.p[end = member_end(state.p, from)] == '}';
+        struct psa_str before = { state.p, from }, after = { state.p + end, state.n - end };
+        struct psa_str member = { state.p + from, end - from }, comma = { ",", 1 };
+
+        refuses_pieces(stream, member.p, (struct psa_str[]){ before, member, comma, member, after }, 5);
+        /* One of the commas goes with it. */
+        if (is_last) before.n--;
+        else after = (struct psa_str){ after.p + 1, after.n - 1 };
+        refuses_pieces(stream, member.p, (struct psa_str[]){ before, after }, 2);
+    }
+    assert_true(members > 0);
+    psa_buf_free(&state);
+}
+
 #endif

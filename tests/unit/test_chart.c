@@ -140,6 +140,29 @@ static void cusum_of_a_step(void **state)
     psa_chart_free(&chart);
 }
 
+/* One wild reading alone is no alarm, is spent in a few rows, and leaves the baseline about where it was. */
+static void cusum_gets_over_an_outlier(void **state)
+{
+    struct psa_chart chart = alternating(PSA_CHART_CUSUM, 1, false);
+    double a = 2.0 / 101.0;
+
+    (void)state;
+    assert_near(next(&chart, -1e9, false), 3.5, 1e-12);
+    assert_near(chart.column[0].mean, -4.0 * a, 1e-12);
+    assert_near(chart.column[0].variance, (1.0 - a) * (1.0 + 16.0 * a), 1e-12);
+    for (int t = 0; t < 9; t++) next(&chart, 0.0, false);
+    assert_near(next(&chart, 0.0, false), 0.0, 1e-12);
+    psa_chart_free(&chart);
+    /* Two of them are a shift. The sums stand where the second was, so that the alarm ends as soon. */
+    chart = alternating(PSA_CHART_CUSUM, 1, false);
+    next(&chart, 1e9, false);
+    assert_near(next(&chart, 1e9, true), 7.0, 0.1);
+    for (int t = 0; t < 100; t++) next(&chart, 1e9, true);
+    for (int t = 0; t < 4; t++) next(&chart, 0.0, true);
+    assert_true(next(&chart, 0.0, true) < 5.0);
+    psa_chart_free(&chart);
+}
+
 static void baseline_follows_normal_rows_only(void **state)
 {
     struct psa_chart chart = alternating(PSA_CHART_EWMA, 1, false);
@@ -167,6 +190,13 @@ static void gap_begins_anew(void **state)
     for (int t = 0; t < 9; t++) next(&chart, 3.0, t > 1);
     psa_chart_gap(&chart);
     assert_near(next(&chart, 3.0, false), 2.5, 1e-12);
+    psa_chart_free(&chart);
+    /* What held the sums during the alarm, 5 here, does not hold them behind the gap. */
+    chart = alternating(PSA_CHART_CUSUM, 1, true);
+    for (int t = 0; t < 9; t++) next(&chart, 3.0, t >= 1);
+    psa_chart_gap(&chart);
+    assert_near(next(&chart, 20.0, false), 3.5, 1e-12);
+    assert_near(next(&chart, 20.0, false), 7.0, 1e-12);
     psa_chart_free(&chart);
 }
 
@@ -298,6 +328,9 @@ static void refuses_what_does_not_fit(void **state)
     struct stream_case stream = make_case(&psa_ewma_detector, x, false);
 
     (void)state;
+    stream_needs_each_member_once(&stream, 30);
+    stream_needs_each_member_once(&stream, 130);
+    stream_needs_each_member_once(&stream, 230); /* in an alarm */
     stream_refuses(&stream, 230, "\"up\":", "\"down\":");
     stream_refuses(&stream, 230, "\"variance\":[", "\"variance\":[1,");
     stream_refuses(&stream, 230, "\"charting\":true", "\"charting\":false");
@@ -310,6 +343,7 @@ int main(void)
         cmocka_unit_test(agrees_with_numpy),
         cmocka_unit_test(ewma_of_a_step),
         cmocka_unit_test(cusum_of_a_step),
+        cmocka_unit_test(cusum_gets_over_an_outlier),
         cmocka_unit_test(baseline_follows_normal_rows_only),
         cmocka_unit_test(gap_begins_anew),
         cmocka_unit_test(columns_are_charted_apart),

@@ -235,6 +235,7 @@ static void refuses_what_does_not_fit(void **state)
     struct stream_case stream = make_case(x);
 
     (void)state;
+    stream_needs_each_member_once(&stream, 300);
     stream_refuses(&stream, 300, "\"short_mean\":", "\"profile\":");
     stream_refuses(&stream, 300, "\"values\":", "\"shape\":");
     stream_refuses(&stream, 300, "\"seen\":", "\"sene\":");

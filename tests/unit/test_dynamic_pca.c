@@ -7,6 +7,8 @@
 
 #include <cmocka.h>
 
+#include <lapacke.h>
+
 #include "golden.h"
 
 #include "core/buf.h"
@@ -14,9 +16,27 @@
 #include "model/dynamic_pca.h"
 #include "model/model_file.h"
 
+#include "detector_stream.h"
+
 enum { ROWS = 640, COLUMNS = 5, WARMUP = 150, LONGEST = 7 };
 
 static double rows[ROWS * COLUMNS], expected[ROWS];
+
+/* Decompositions until one fails, and with it all that follow; -1: none does. */
+static int eigen_left = -1;
+
+/* Stands for LAPACKE's, which does the same but for the failure. */
+lapack_int LAPACKE_dsyevd_work(int layout, char vectors, char triangle, lapack_int n, double *a, lapack_int lda,
+                               double *w, double *work, lapack_int n_work, lapack_int *iwork, lapack_int n_iwork)
+{
+    lapack_int info = 0;
+
+    assert_int_equal(layout, LAPACK_COL_MAJOR);
+    if (eigen_left == 0) return 1;
+    if (eigen_left > 0) eigen_left--;
+    LAPACK_dsyevd(&vectors, &triangle, &n, a, &lda, w, work, &n_work, iwork, &n_iwork, &info);
+    return info;
+}
 
 static struct psa_detector_settings golden_settings(void)
 {
@@ -270,6 +290,145 @@ static void an_alarm_for_ever_keeps_the_fit(void **state)
     psa_buf_free(&after);
 }
 
+/* No eigenvectors at any of the three lags: the row is scored by the fit there was, and the next refit makes a new one. */
+static void a_refit_without_eigenvectors_keeps_the_fit(void **state)
+{
+    struct psa_detector_settings settings = golden_settings(), still = golden_settings();
+
+    (void)state;
+    still.freeze = true;
+    for (int left = 0; left < 3; left++) {
+        struct psa_detector detector = started(&settings, NULL), frozen = started(&still, NULL);
+        static double raw[ROWS], expected_raw[ROWS];
+        struct psa_buf before = { 0 }, after = { 0 };
+        bool alarm = false, alarm_frozen = false;
+
+        run(&detector, 0, WARMUP + 20, &alarm, raw);
+        run(&frozen, 0, WARMUP + 40, &alarm_frozen, expected_raw);
+        save_text(&detector, &before);
+        eigen_left = left;
+        run(&detector, WARMUP + 20, WARMUP + 21, &alarm, raw);
+        assert_int_equal(eigen_left, 0);
+        eigen_left = -1;
+        run(&detector, WARMUP + 21, WARMUP + 40, &alarm, raw);
+        assert_same_bits(raw, expected_raw, WARMUP + 40);
+        save_text(&detector, &after);
+        psa_buf_put(&before, "", 1);
+        psa_buf_put(&after, "", 1);
+        assert_string_equal(strstr(after.p, "\"fit\""), strstr(before.p, "\"fit\""));
+        run(&detector, WARMUP + 40, WARMUP + 41, &alarm, raw);
+        save_text(&detector, &after);
+        psa_buf_put(&after, "", 1);
+        assert_string_not_equal(strstr(after.p, "\"fit\""), strstr(before.p, "\"fit\""));
+        type->stop(&detector);
+        type->stop(&frozen);
+        psa_buf_free(&before);
+        psa_buf_free(&after);
+    }
+}
+
+/* The first fit fails: it is tried again, and nothing is scored until there is one. */
+static void a_first_fit_that_fails_is_tried_again(void **state)
+{
+    struct psa_detector_settings settings = golden_settings();
+    struct psa_detector detector = started(&settings, NULL);
+    static double raw[ROWS];
+    bool alarm = false;
+
+    (void)state;
+    eigen_left = 1;
+    run(&detector, 0, WARMUP, &alarm, raw);
+    eigen_left = -1;
+    run(&detector, WARMUP, WARMUP + 21, &alarm, raw);
+    for (size_t i = 0; i < WARMUP + 20; i++) assert_true(isnan(raw[i]));
+    assert_false(isnan(raw[WARMUP + 20]));
+    type->stop(&detector);
+}
+
+/* An alarm just before a gap keeps the rows around it out of the reference as any other does. */
+static void an_alarm_before_a_gap_is_not_forgotten(void **state)
+{
+    struct psa_detector_settings settings = golden_settings();
+    struct psa_detector detector = started(&settings, NULL);
+    struct psa_buf text = { 0 };
+    char number[32];
+    double raw;
+
+    (void)state;
+    for (size_t i = 0; i < 300; i++) {
+        assert_int_equal(type->update(&detector, rows + i * COLUMNS, 0, &raw), 0);
+        type->judged(&detector, i == 199);
+        if (i == 199) type->gap(&detector);
+    }
+    save_text(&detector, &text);
+    psa_buf_put(&text, "", 1);
+    /* Rows are numbered as they come, the gap counting as one: the alarm is 199, the row behind the gap 201. */
+    assert_non_null(strstr(text.p, "\"last_alarm\":199,"));
+    for (int i = 180; i < 220; i++) {
+        bool is_near = i >= 189 && i <= 209;
+
+        snprintf(number, sizeof number, ",%d,", i);
+        if (i != 200) assert_int_equal(strstr(strstr(text.p, "\"normal\""), number) == NULL, is_near);
+    }
+    type->stop(&detector);
+    psa_buf_free(&text);
+}
+
+/* As soon as half a reference of windows is there, and not before: 60 windows of 7 rows that are 10 rows old. */
+static void half_a_reference_is_enough(void **state)
+{
+    struct psa_dpca_settings settings = { .n_columns = COLUMNS,
+                                          .lag = { LONGEST },
+                                          .n_lag = 1,
+                                          .variance = 0.85,
+                                          .refit = 1,
+                                          .reference = 120,
+                                          .guard = 10 };
+    struct psa_scratch scratch = { 0 };
+    struct psa_dpca_fit given;
+    struct psa_dpca dpca;
+    double raw;
+
+    (void)state;
+    assert_int_equal(psa_dpca_fit_init(&given, COLUMNS, settings.lag, 1), 0);
+    assert_int_equal(psa_dpca_fit_make(&given,
+                                       &(struct psa_dpca_rows){ rows, (int64_t[]){ 0, 1, 2, 3, 4, 5, 6, 7 }, 8 }, 0.85,
+                                       &scratch, NULL),
+                     0);
+    assert_int_equal(psa_dpca_start(&dpca, &settings, &given), 0);
+    for (size_t i = 0; i < 100; i++) {
+        assert_int_equal(psa_dpca_update(&dpca, rows + i * COLUMNS, &scratch, NULL, &raw), 0);
+        assert_int_equal(dpca.has_fit, i >= 60 + LONGEST - 1 + 10);
+    }
+    psa_dpca_stop(&dpca);
+    psa_dpca_fit_free(&given);
+    psa_scratch_free(&scratch);
+}
+
+/* A channel that moved in the first row alone is constant in the stack's later columns, but for rounding: a residual is
+ * not measured in units of that. */
+static void what_is_constant_but_for_rounding_is_constant(void **state)
+{
+    enum { N = 113, C = 2, L = 3 };
+    static double x[N * C];
+    static int64_t number[N];
+    struct psa_scratch scratch = { 0 };
+    struct psa_dpca_fit fit;
+
+    (void)state;
+    for (size_t i = 0; i < N; i++) {
+        number[i] = (int64_t)i;
+        x[i * C] = sin(1.7 * (double)i);
+        x[i * C + 1] = i == 0 ? 1.0 : 0.3;
+    }
+    assert_int_equal(psa_dpca_fit_init(&fit, C, (size_t[]){ L }, 1), 0);
+    assert_int_equal(psa_dpca_fit_make(&fit, &(struct psa_dpca_rows){ x, number, N }, 0.85, &scratch, NULL), 0);
+    assert_true(fit.part[0].scale[1] == 1.0 && fit.part[0].scale[C + 1] == 1.0);
+    assert_true(fit.part[0].scale[2 * C + 1] != 1.0);
+    psa_dpca_fit_free(&fit);
+    psa_scratch_free(&scratch);
+}
+
 /* Whoever tells of an alarm need not tell of its end. */
 static void not_told_of_an_alarm_there_is_none(void **state)
 {
@@ -440,6 +599,42 @@ static void states_that_cannot_be_are_refused(void **state)
     }
 }
 
+static void components_of_a_model_are_unit_vectors(void **state)
+{
+    static const char *const components[] = { "0,1,0,0,0", "1,1,0,0,0", "0,1e300,0,0,0", "0,1,0,0,0,0,0,0,0,0" };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(components); i++) {
+        struct psa_buf text = { 0 };
+        struct psa_model model;
+
+        psa_buf_puts(&text, "{\"variance\":0.85,\"lags\":[1],\"mean\":[0,0,0,0,0],\"scale\":[1,1,1,1,1],\"norm\":1,"
+                            "\"parts\":[{\"limit\":1,\"mean\":[0,0,0,0,0],\"scale\":[1,1,1,1,1],\"components\":[");
+        psa_buf_puts(&text, components[i]);
+        psa_buf_puts(&text, "]}]}");
+        new_model(&model);
+        assert_int_equal(read_parameters(&model, psa_buf_str(&text)), i == 0);
+        psa_model_free(&model);
+        psa_buf_free(&text);
+    }
+}
+
+static void every_member_of_a_state_comes_once(void **state)
+{
+    struct stream_case stream = { .type = type,
+                                  .settings = golden_settings(),
+                                  .limit = type->on,
+                                  .rows = rows,
+                                  .n_rows = ROWS,
+                                  .n_columns = COLUMNS };
+
+    (void)state;
+    stream_needs_each_member_once(&stream, 30);
+    stream_needs_each_member_once(&stream, 230);
+    stream.settings.freeze = true;
+    stream_needs_each_member_once(&stream, 230);
+}
+
 /* Any byte of a state changed: refused, or taken and scored with; ASan and UBSan watch. */
 static void damaged_states_do_no_harm(void **state)
 {
@@ -495,10 +690,17 @@ int main(void)
         cmocka_unit_test(runs_are_no_neighbours_in_training),
         cmocka_unit_test(what_says_nothing_scores_zero_and_what_then_moves_does_not),
         cmocka_unit_test(an_alarm_for_ever_keeps_the_fit),
+        cmocka_unit_test(a_refit_without_eigenvectors_keeps_the_fit),
+        cmocka_unit_test(a_first_fit_that_fails_is_tried_again),
+        cmocka_unit_test(an_alarm_before_a_gap_is_not_forgotten),
+        cmocka_unit_test(half_a_reference_is_enough),
+        cmocka_unit_test(what_is_constant_but_for_rounding_is_constant),
         cmocka_unit_test(not_told_of_an_alarm_there_is_none),
         cmocka_unit_test(a_model_scores_the_same_after_it_was_written),
         cmocka_unit_test(a_model_that_adapts_goes_on_from_its_fit),
         cmocka_unit_test(states_that_cannot_be_are_refused),
+        cmocka_unit_test(components_of_a_model_are_unit_vectors),
+        cmocka_unit_test(every_member_of_a_state_comes_once),
         cmocka_unit_test(damaged_states_do_no_harm),
         cmocka_unit_test(settings_it_cannot_work_with_are_said),
     };

@@ -11,6 +11,8 @@
 #include "model/ecod.h"
 #include "model/random.h"
 
+#include "detector_stream.h"
+
 enum { ROWS = 500, COLUMNS = 6 };
 
 /* ---- golden ---------------------------------------------------------------------------------------------------- */
@@ -232,6 +234,28 @@ static void extreme_values_do_no_harm(void **state)
     psa_ecod_free(&ecod);
 }
 
+/* ---- the contract ---------------------------------------------------------------------------------------------- */
+
+static void as_a_detector_it_resumes_and_takes_only_whole_states(void **state)
+{
+    double x[ROWS * COLUMNS];
+    struct stream_case stream = { .type = &psa_ecod_detector,
+                                  .settings = { .warmup = 50, .horizon = 60 },
+                                  .limit = 9.0,
+                                  .rows = x,
+                                  .n_rows = 200,
+                                  .n_columns = COLUMNS };
+
+    (void)state;
+    make_rows(x, 9);
+    stream_resumes(&stream, 17);
+    stream_survives(&stream, 100, 1000);
+    stream_needs_each_member_once(&stream, 0);
+    stream_needs_each_member_once(&stream, 100);
+    stream.settings.freeze = true;
+    stream_resumes(&stream, 17);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -242,6 +266,7 @@ int main(void)
         cmocka_unit_test(a_cut_changes_no_bit),
         cmocka_unit_test(a_constant_stream_scores_zero),
         cmocka_unit_test(extreme_values_do_no_harm),
+        cmocka_unit_test(as_a_detector_it_resumes_and_takes_only_whole_states),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

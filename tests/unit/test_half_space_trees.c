@@ -232,6 +232,18 @@ static void refuses_what_it_cannot_do(void **state)
         assert_non_null(strstr(error.text, cases[k].said));
         *cases[k].setting = was;
     }
+    stream.settings.trees = 1000;
+    for (stream.settings.depth = 10; stream.settings.depth <= 20; stream.settings.depth++) {
+        struct psa_error error;
+
+        if (stream.settings.depth == 10) {
+            assert_int_equal(detector.type->start(&detector, &error), 0);
+            detector.type->stop(&detector);
+            continue;
+        }
+        assert_int_equal(detector.type->start(&detector, &error), -1);
+        assert_non_null(strstr(error.text, "--trees 1000 of --depth "));
+    }
 }
 
 static void refuses_what_does_not_fit(void **state)
@@ -240,6 +252,9 @@ static void refuses_what_does_not_fit(void **state)
     struct stream_case stream = make_case(x);
 
     (void)state;
+    stream_needs_each_member_once(&stream, 30);
+    stream_needs_each_member_once(&stream, 230);
+    stream_refuses(&stream, 230, "\"reference\":[0,", "\"reference\":[0,1,0,");
     stream_refuses(&stream, 230, "\"latest\":", "\"reference\":");
     stream_refuses(&stream, 230, "\"reference\":[", "\"reference\":[1,");
     stream_refuses(&stream, 230, "\"reference\":[0,", "\"reference\":[5e7,");

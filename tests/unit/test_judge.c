@@ -55,6 +55,31 @@ static double greatest(const struct oracle *oracle)
     return rest > 0 ? most : -INFINITY;
 }
 
+/* What a generalised Pareto tail adds to q90, `rarity` = ln(0.1 / p): the moments by Simpson's rule, exact for a line times u. */
+static double oracle_pareto(const double *sorted, size_t n, double rarity)
+{
+    static const double level[] = { 0.9,  0.91, 0.92,  0.93,  0.94,   0.95,   0.96, 0.97,
+                                    0.98, 0.99, 0.995, 0.999, 0.9995, 0.9999, 1.0 };
+    double start = psa_tail_quantile(sorted, n, 0.9), mean = 0.0, difference = 0.0, shape;
+
+    for (size_t i = 1; i < COUNT(level); i++) {
+        double u[] = { 10.0 * level[i - 1] - 9.0, 0.0, 10.0 * level[i] - 9.0 }, y[3];
+
+        y[0] = psa_tail_quantile(sorted, n, level[i - 1]) - start;
+        y[2] = psa_tail_quantile(sorted, n, level[i]) - start;
+        u[1] = (u[0] + u[2]) / 2.0;
+        y[1] = (y[0] + y[2]) / 2.0;
+        for (size_t k = 0; k < 3; k++) {
+            double weight = (u[2] - u[0]) * (k == 1 ? 4.0 : 1.0) / 6.0;
+
+            mean += weight * y[k];
+            difference += weight * y[k] * (2.0 * u[k] - 1.0);
+        }
+    }
+    shape = 2.0 - mean / difference;
+    return shape > 0.0 ? mean * (mean / difference - 1.0) * (exp(shape * rarity) - 1.0) / shape : 0.0;
+}
+
 /* The limit `on` from a sorted reference. */
 static double oracle_on(const struct oracle *oracle, const double *sorted, size_t n, double interval_s)
 {
@@ -67,7 +92,9 @@ static double oracle_on(const struct oracle *oracle, const double *sorted, size_
     if (oracle->rows <= PSA_JUDGE_INTERVALS) return NAN;
     p = fmin(rule->false_alarms_hz * interval_s, PSA_JUDGE_SHARE_MAX);
     psa_tail_table_make(&table, sorted, n);
-    return p > 0.1 ? psa_tail_quantile(sorted, n, 1.0 - p) : table.tail.start + table.tail.scale * log(0.1 / p);
+    if (p > 0.1) return psa_tail_quantile(sorted, n, 1.0 - p);
+    return fmax(psa_tail_quantile(sorted, n, 1.0 - p),
+                table.tail.start + fmax(table.tail.scale * log(0.1 / p), oracle_pareto(sorted, n, log(0.1 / p))));
 }
 
 static struct psa_judgement oracle_row(struct oracle *oracle, double raw, double interval_s)
@@ -75,14 +102,16 @@ static struct psa_judgement oracle_row(struct oracle *oracle, double raw, double
     const struct psa_judge_rule *rule = oracle->rule;
     struct psa_judgement out = { .warming = true };
     size_t horizon = (size_t)rule->horizon, n = oracle->n_entered, from;
-    bool frozen = rule->freeze && oracle->rows >= (size_t)rule->warmup && n > 0, was_on = oracle->alarm;
+    bool was_on = oracle->alarm, enters = true;
     double sorted[ROWS], on;
 
     oracle->rows++;
     oracle->alarm = false;
     if (isnan(raw)) return out;
+    if (oracle->rows > (size_t)rule->warmup && n > 0)
+        enters = !rule->freeze && !(raw > (was_on && rule->off < rule->on ? rule->off : rule->on));
     /* an entering row takes a place of the horizon from the earlier ones */
-    from = horizon > 0 && n + !frozen > horizon ? n + !frozen - horizon : 0;
+    from = horizon > 0 && n + enters > horizon ? n + enters - horizon : 0;
     memcpy(sorted, oracle->entered + from, (n - from) * sizeof *sorted);
     qsort(sorted, n - from, sizeof *sorted, ascending);
     on = n > from ? oracle_on(oracle, sorted, n - from, interval_s) : NAN;
@@ -94,7 +123,7 @@ static struct psa_judgement oracle_row(struct oracle *oracle, double raw, double
         out = (struct psa_judgement){ .is_anomaly = raw > limit, .limit = limit };
     }
     oracle->told[oracle->n_told++] = raw;
-    if (!frozen) oracle->entered[oracle->n_entered++] = raw;
+    if (enters) oracle->entered[oracle->n_entered++] = raw;
     return out;
 }
 
@@ -115,6 +144,7 @@ static void agrees(const struct psa_judge_rule *rule, uint64_t seed, size_t leas
         assert_int_equal(psa_judge_row(&judge, raw[i], true, time_ns, &got), 0);
         assert_int_equal(got.warming, expected.warming);
         assert_int_equal(judge.alarm, oracle.alarm);
+        assert_int_equal(judge.entered, oracle.n_entered);
         if (got.warming) continue;
         assert_near(got.limit, expected.limit, 1e-12);
         assert_int_equal(got.is_anomaly, raw[i] > got.limit);
@@ -222,6 +252,74 @@ static void the_wish_comes_true(void **state)
         alarms += got.is_anomaly;
     }
     assert_in_range(alarms, 35, 80); /* 55.6 expected, with the tail's scale known to 2 % */
+    psa_judge_free(&judge);
+}
+
+/* The same of heavy tails, Student's t with three degrees of freedom: an exponential one would give ten times as many. */
+static void a_heavy_tail_makes_few_false_alarms_too(void **state)
+{
+    enum { LEARNED = 10000, JUDGED = 300000 };
+    struct psa_judge_rule rule = { .on = NAN, .off = NAN, .warmup = LEARNED, .horizon = LEARNED, .freeze = true };
+    struct psa_judgement got;
+    struct psa_random random;
+    struct psa_judge judge;
+    size_t alarms = 0;
+
+    (void)state;
+    rule.false_alarms_hz = 1.0 / 3600.0;
+    psa_random_seed(&random, 5);
+    psa_judge_init(&judge, &rule);
+    for (int64_t i = 0; i < LEARNED + JUDGED; i++) {
+        double square[4];
+
+        for (size_t k = 0; k < 4; k++) {
+            double radius = sqrt(-2.0 * log(1.0 - psa_random_uniform(&random)));
+
+            square[k] = radius * cos(6.283185307179586 * psa_random_uniform(&random));
+            square[k] *= square[k];
+        }
+        psa_judge_row(&judge, sqrt(square[0] / ((square[1] + square[2] + square[3]) / 3.0)), true, i * SECOND_NS, &got);
+        alarms += got.is_anomaly;
+    }
+    assert_in_range(alarms, 20, 200); /* 83 expected, were the tail known */
+    psa_judge_free(&judge);
+}
+
+/* A fault that outlasts the horizon stays as odd as it was on its first day. */
+static void a_lasting_fault_does_not_become_usual(void **state)
+{
+    struct psa_judge_rule rule = { .on = 5.0, .off = NAN, .warmup = 100, .horizon = 500 };
+    double raw[ROWS];
+    struct psa_judgement got;
+    struct psa_judge judge;
+    double first = 0.0;
+
+    (void)state;
+    make_scores(raw, 4);
+    psa_judge_init(&judge, &rule);
+    for (size_t i = 0; i < ROWS; i++) psa_judge_row(&judge, raw[i] < 4.0 ? raw[i] : 4.0, false, 0, &got);
+    for (int i = 0; i < 2000; i++) {
+        psa_judge_row(&judge, 7.0, false, 0, &got);
+        if (i == 0) first = got.score;
+        assert_true(got.is_anomaly && got.score > 0.5 && got.score == first);
+    }
+    psa_judge_row(&judge, 1.0, false, 0, &got);
+    assert_true(!got.is_anomaly && got.score < 0.5 && got.score > 0.0);
+    psa_judge_free(&judge);
+}
+
+/* A limit below everything that was: the row is beyond it, and less odd than any. */
+static void an_anomaly_scores_no_less_than_the_limit(void **state)
+{
+    struct psa_judge_rule rule = { .on = 0.5, .off = NAN, .warmup = 50 };
+    struct psa_judgement got;
+    struct psa_judge judge;
+
+    (void)state;
+    psa_judge_init(&judge, &rule);
+    for (int i = 0; i < 50; i++) psa_judge_row(&judge, 1.0 + i, false, 0, &got);
+    psa_judge_row(&judge, 0.75, false, 0, &got);
+    assert_true(got.is_anomaly && got.score >= got.threshold && got.threshold == 0.5);
     psa_judge_free(&judge);
 }
 
@@ -404,6 +502,9 @@ int main(void)
         cmocka_unit_test(a_table_is_a_reference_that_nothing_enters),
         cmocka_unit_test(learned_scores_begin_the_reference),
         cmocka_unit_test(the_wish_comes_true),
+        cmocka_unit_test(a_heavy_tail_makes_few_false_alarms_too),
+        cmocka_unit_test(a_lasting_fault_does_not_become_usual),
+        cmocka_unit_test(an_anomaly_scores_no_less_than_the_limit),
         cmocka_unit_test(a_constant_reference_makes_the_same_ordinary),
         cmocka_unit_test(without_time_a_wish_cannot_be_granted),
         cmocka_unit_test(a_cut_changes_no_bit),

@@ -147,6 +147,84 @@ static void a_column_that_follows_from_others_is_named(void **state)
     }
 }
 
+/* The C-steps go on until the determinant falls no more: one minimum, wherever they began. */
+static void whatever_the_seed_the_minimum_is_the_same(void **state)
+{
+    enum { N = 600, C = 2 };
+    static double rows[N * C];
+    struct psa_mahalanobis first, model;
+    struct psa_random random;
+
+    (void)state;
+    psa_random_seed(&random, 602);
+    for (size_t k = 0; k < N * C; k++) rows[k] = draw(&random);
+    assert_int_equal(psa_mahalanobis_train(&first, rows, N, C, 1, NULL, NULL), 0);
+    for (uint64_t seed = 2; seed <= 6; seed++) {
+        assert_int_equal(psa_mahalanobis_train(&model, rows, N, C, seed, NULL, NULL), 0);
+        assert_int_equal(model.n_support, first.n_support);
+        for (size_t k = 0; k < C * C; k++) assert_near(model.covariance[k], first.covariance[k], 1e-12);
+        psa_mahalanobis_free(&model);
+    }
+    psa_mahalanobis_free(&first);
+}
+
+/* A machine at rest in more than half of the rows, however they are scaled; with a row less than that it is measured. */
+static void rows_that_are_mostly_one_point_are_refused(void **state)
+{
+    enum { C = 3 };
+    static const size_t sizes[] = { 101, 700 };
+    static double rows[700 * C], scaled[700 * C];
+    struct psa_mahalanobis model;
+    struct psa_random random;
+
+    (void)state;
+    psa_random_seed(&random, 5);
+    for (size_t s = 0; s < COUNT(sizes); s++)
+        for (size_t kind = 0; kind < PSA_SCALER_KINDS; kind++) {
+            size_t n = sizes[s];
+            struct psa_scaler scaler;
+
+            for (size_t k = 0; k < n * C; k++) rows[k] = k / C % 5 < 3 ? 0.1 + (double)(k % C) : 5.0 + draw(&random);
+            assert_int_equal(psa_scaler_fit(&scaler, (enum psa_scaler_kind)kind, rows, n, C), 0);
+            for (size_t i = 0; i < n; i++) psa_scaler_transform(&scaler, rows + i * C, scaled + i * C);
+            assert_int_equal(psa_mahalanobis_train(&model, scaled, n, C, 1, NULL, NULL), 2);
+            psa_scaler_free(&scaler);
+        }
+    for (size_t k = 0; k < 101 * C; k++) rows[k] = k < 48 * C ? 0.1 + (double)(k % C) : 5.0 + draw(&random);
+    assert_int_equal(psa_mahalanobis_train(&model, rows, 101, C, 1, NULL, NULL), 0);
+    assert_true(model.n_support > 50);
+    psa_mahalanobis_free(&model);
+}
+
+/* However far out a value is, distance and parts are numbers, and the value's column has the blame. */
+static void values_beyond_all_bounds_are_still_measured(void **state)
+{
+    enum { N = 100, C = 3 };
+    static const double far[] = { 1e160, -1e200, 1.7e308, INFINITY };
+    static double rows[N * C];
+    double precision[C * C], row[C], contribution[C];
+    struct psa_mahalanobis model;
+    struct psa_random random;
+
+    (void)state;
+    psa_random_seed(&random, 7);
+    for (size_t k = 0; k < N * C; k++) rows[k] = draw(&random);
+    assert_int_equal(psa_mahalanobis_train(&model, rows, N, C, 1, NULL, NULL), 0);
+    assert_int_equal(psa_mahalanobis_invert(&model, precision), 0);
+    for (size_t i = 0; i < COUNT(far); i++)
+        for (size_t j = 0; j < C; j++) {
+            double raw;
+
+            memcpy(row, rows, sizeof row);
+            row[j] = far[i];
+            raw = psa_mahalanobis_score(&model, precision, row, contribution);
+            assert_true(raw > 1e100 && raw <= DBL_MAX);
+            for (size_t k = 0; k < C; k++)
+                assert_true(isfinite(contribution[k]) && (k == j || contribution[k] < contribution[j]));
+        }
+    psa_mahalanobis_free(&model);
+}
+
 static void show(void *ctx, size_t done, size_t total)
 {
     size_t *last = ctx;
@@ -246,6 +324,15 @@ static void a_model_scores_the_same_after_it_was_written(void **state)
     new_model(&trained);
     assert_int_equal(type->train(&trained, &training, scores, &error), -1);
     assert_non_null(strstr(error.text, "feature b follows from the features before it"));
+    for (size_t k = 0; k < N * 2; k++) rows[k] = k < N + 2 ? 1.0 : draw(&random);
+    assert_int_equal(type->train(&trained, &training, scores, &error), -1);
+    assert_non_null(strstr(error.text, "more than half of the rows are one and the same point"));
+    for (size_t k = 0; k < N * 2; k++) rows[k] = draw(&random) * (k % 2 ? 1e-120 : 1.0);
+    assert_int_equal(type->train(&trained, &training, scores, &error), -1);
+    assert_non_null(strstr(error.text, "feature b moves by less than 1e-100"));
+    rows[5] = 1e101;
+    assert_int_equal(type->train(&trained, &training, scores, &error), -1);
+    assert_non_null(strstr(error.text, "feature b has a value beyond 1e100"));
     training.n_rows = 4;
     assert_int_equal(type->train(&trained, &training, scores, &error), -1);
     assert_non_null(strstr(error.text, "4 rows are too few"));
@@ -286,6 +373,9 @@ int main(void)
         cmocka_unit_test(a_coarse_meter_does_not_hide_the_rest),
         cmocka_unit_test(a_constant_column_is_measured_on_the_scale_of_one),
         cmocka_unit_test(a_column_that_follows_from_others_is_named),
+        cmocka_unit_test(whatever_the_seed_the_minimum_is_the_same),
+        cmocka_unit_test(rows_that_are_mostly_one_point_are_refused),
+        cmocka_unit_test(values_beyond_all_bounds_are_still_measured),
         cmocka_unit_test(every_size_is_searched_and_repeated_to_the_bit),
         cmocka_unit_test(a_model_scores_the_same_after_it_was_written),
         cmocka_unit_test(parameters_that_cannot_be_are_refused),

@@ -221,6 +221,7 @@ static void wrong_models_are_refused_by_name(void **state)
     assert_refused(text, "\"mean\":", "\"meany\":", "its scaler lacks mean");
     assert_refused(text, "\"quantiles\":[[0,", "\"quantiles\":[[0.5,", "do not ascend");
     assert_refused(text, "\"quantiles\":[[0,", "\"quantiles\":[[0,0,", "no pair");
+    assert_refused(text, "\"tail_scale\":", "\"tail_scale\":-", "tail_scale is below 0");
     assert_refused(text, "\"ranges\":[[0,", "\"ranges\":[[1,", "upside down");
     assert_refused(text, "\"records\":300", "\"records\":0", "out of range");
     assert_refused(text, "\"from_ns\":1710000000000000001", "\"from_ns\":null", "do not go together");

@@ -127,6 +127,29 @@ static void a_copied_column_makes_rounding_no_anomaly(void **state)
     psa_pca_free(&pca);
 }
 
+/* However far out a value is, the index, its parts and what is told of it are numbers, and the value's column has the blame. */
+static void values_beyond_all_bounds_are_still_measured(void **state)
+{
+    static const double far[] = { 1e160, -1e200, 1.7e308, INFINITY };
+    double index[TRAIN], row[COLUMNS], contribution[COLUMNS], space[2 * COLUMNS];
+    struct psa_pca pca;
+
+    (void)state;
+    assert_int_equal(psa_pca_train(&pca, train_rows, TRAIN, COLUMNS, 0.85, index), 0);
+    for (size_t i = 0; i < COUNT(far); i++)
+        for (size_t j = 0; j < COLUMNS; j++) {
+            double t2, q, raw;
+
+            memcpy(row, train_rows, sizeof row);
+            row[j] = far[i];
+            raw = psa_pca_score(&pca, row, &t2, &q, contribution, space);
+            assert_true(raw > 1e100 && raw <= DBL_MAX && t2 <= DBL_MAX && q <= DBL_MAX);
+            for (size_t k = 0; k < COLUMNS; k++)
+                assert_true(contribution[k] <= DBL_MAX && (k == j || contribution[k] < contribution[j]));
+        }
+    psa_pca_free(&pca);
+}
+
 /* ---- as a model ----------------------------------------------------------------------------------------------- */
 
 static const struct psa_detector_type *type = &psa_pca_detector;
@@ -202,6 +225,9 @@ static void parameters_that_cannot_be_are_refused(void **state)
         "q\":1}",
         "{\"share\":0.9,\"variance\":[1],\"mean\":[0,0,0,0,0,0],\"components\":[1,0,0,0,0,0],\"limit_t2\":1,\"limit_"
         "q\":-1}",
+        "{\"share\":0.9,\"variance\":[1],\"mean\":[0,0,0,0,0,0],\"components\":[1e300,0,0,0,0,0],\"limit_t2\":1,"
+        "\"limit_"
+        "q\":1}",
         "{\"share\":0.9,\"variance\":[1],\"mean\":[0,0,0,0,0,0],\"components\":[1,0,0,0,0,0],\"limit_t2\":1}",
         "{\"share\":0.9,\"variance\":[1],\"mean\":[0,0,0,0,0,null],\"components\":[1,0,0,0,0,0],\"limit_t2\":1,\"limit_"
         "q\":1}",
@@ -250,6 +276,7 @@ int main(void)
         cmocka_unit_test(contributions_name_the_column_that_left),
         cmocka_unit_test(rows_all_alike_give_nothing),
         cmocka_unit_test(a_copied_column_makes_rounding_no_anomaly),
+        cmocka_unit_test(values_beyond_all_bounds_are_still_measured),
         cmocka_unit_test(a_model_scores_the_same_after_it_was_written),
         cmocka_unit_test(parameters_that_cannot_be_are_refused),
         cmocka_unit_test(eigenvectors_are_in_ascending_order_of_eigenvalues),

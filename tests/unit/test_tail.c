@@ -148,6 +148,44 @@ static void a_wanted_p_has_its_score(void **state)
     psa_order_set_free(&set);
 }
 
+/* The rare score of references whose tails are known: heavy, exponential, light, and one with a lump beyond. */
+static void rare_scores_follow_the_tail(void **state)
+{
+    enum { MANY = 10000 };
+    double level[PSA_TAIL_LEVELS], score[PSA_TAIL_LEVELS], *sorted = malloc(MANY * sizeof *sorted);
+    struct psa_tail_table table = { .level = level, .score = score };
+    struct psa_order_set set;
+    struct psa_tail tail;
+
+    (void)state;
+    assert_non_null(sorted);
+    for (size_t i = 0; i < MANY; i++) sorted[i] = pow(1.0 - ((double)i + 0.5) / MANY, -1.0 / 3.0);
+    psa_tail_table_make(&table, sorted, MANY);
+    for (double p = 1e-2; p > 5e-7; p /= 10.0)
+        assert_in_range((int)(100.0 * psa_tail_table_rare(&table, log(p)) / pow(p, -1.0 / 3.0)), 85, 125);
+    assert_true(psa_tail_table_at(&table, log(1e-6)) < 0.3 * 100.0);
+    psa_order_set_init(&set, true);
+    psa_order_set_reserve(&set, MANY);
+    for (size_t i = 0; i < MANY; i++) psa_order_set_insert(&set, i, sorted[i]);
+    tail = psa_tail_of_set(&set);
+    assert_near(psa_tail_set_rare(&set, &tail, log(1e-6)), psa_tail_table_rare(&table, log(1e-6)), 1e-12);
+    assert_near(psa_tail_set_rare(&set, &tail, log(0.3)), psa_tail_set_at(&set, &tail, log(0.3)), 0.0);
+    psa_order_set_free(&set);
+
+    for (size_t i = 0; i < MANY; i++) sorted[i] = -log(1.0 - ((double)i + 0.5) / MANY);
+    psa_tail_table_make(&table, sorted, MANY);
+    assert_near(psa_tail_table_rare(&table, log(1e-6)), -log(1e-6), 0.3);
+
+    for (size_t i = 0; i < MANY; i++) sorted[i] = (double)i / MANY;
+    psa_tail_table_make(&table, sorted, MANY);
+    assert_true(psa_tail_table_rare(&table, log(1e-6)) == psa_tail_table_at(&table, log(1e-6)));
+
+    for (size_t i = MANY - MANY / 500; i < MANY; i++) sorted[i] = 3.0;
+    psa_tail_table_make(&table, sorted, MANY);
+    assert_true(psa_tail_table_rare(&table, log(1e-3)) >= 3.0);
+    free(sorted);
+}
+
 static void ties_do_not_divide_by_zero(void **state)
 {
     static const double value[] = { 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1 };
@@ -212,6 +250,7 @@ int main(void)
         cmocka_unit_test(scores_mean_what_the_design_says),
         cmocka_unit_test(table_agrees_with_the_set),
         cmocka_unit_test(a_wanted_p_has_its_score),
+        cmocka_unit_test(rare_scores_follow_the_tail),
         cmocka_unit_test(ties_do_not_divide_by_zero),
         cmocka_unit_test(threshold_below_all_scores_is_clamped),
         cmocka_unit_test(score_never_falls),

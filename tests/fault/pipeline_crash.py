@@ -39,17 +39,20 @@ from psatest import BIN, check, fail, psa  # noqa: E402
 SINK = os.path.join(os.path.dirname(os.path.abspath(__file__)), "durable_sink.py")
 T0 = 1710000000000000000
 STUCK_S = 30  # a pipeline that moves nothing for so long hangs
-MODEL, MODELS, HISTORY, GROUPS = "MODEL", "MODELS", "HISTORY", "GROUPS"  # in a detector's options these stand for files
+MODEL, MODELS, HISTORY, GROUPS, LAGS = "MODEL", "MODELS", "HISTORY", "GROUPS", "LAGS"  # in a detector's options these stand for files
 GROUPS_TEXT = """first --ecod --warmup 15 accel_gyro/press-01:accel_x_rms,accel_y_rms accel_gyro/press-02:accel_x_rms
 second --ewma --warmup 10 --hold 1s accel_gyro/press-03:accel_z_std accel_gyro/press-04:accel_z_std
 """
+# Few fields: dynamic PCA learns from five and a half rows a stacked column at least.
+LAGS_TEXT = "".join("press-%d --dynamic-pca --lags 2,3 --warmup 40 --reference 40 --refit 10 --guard 5 accel_gyro/press-0%d:accel_x_rms,accel_z_std\n"
+                    % (i, i) for i in (1, 2, 3, 4))
 
 # name: (psa-train's arguments, or None, psa-score's options). A new detector is a line here.
 DETECTORS = {
     "ecod": (None, ["--ecod", "--warmup", "20"]),
     "ecod-horizon": (None, ["--ecod", "--warmup", "20", "--horizon", "50", "--rest", "5"]),
     "ecod-freeze": (None, ["--ecod", "--warmup", "40", "--freeze", "--false-alarms", "1/10s"]),
-    "dynamic-pca": (None, ["--dynamic-pca", "--lags", "2,3", "--warmup", "40", "--reference", "40", "--refit", "10", "--guard", "5"]),
+    "dynamic-pca": (None, ["--groups", LAGS]),
     "ewma": (None, ["--ewma", "--warmup", "20"]),
     "cusum": (None, ["--cusum", "--warmup", "20", "--on", "6", "--off", "2"]),
     "half-space-trees": (None, ["--half-space-trees", "--warmup", "20", "--trees", "5", "--depth", "4", "--samples", "16"]),
@@ -112,9 +115,10 @@ class Bench:
     def __init__(self, folder, seconds):
         self.folder = folder
         self.lines = recording(seconds, 1)
-        self.groups = os.path.join(folder, "groups")
-        with open(self.groups, "w", encoding="ascii") as out:
-            out.write(GROUPS_TEXT)
+        self.groups, self.lags = os.path.join(folder, "groups"), os.path.join(folder, "lags")
+        for path, text in ((self.groups, GROUPS_TEXT), (self.lags, LAGS_TEXT)):
+            with open(path, "w", encoding="ascii") as out:
+                out.write(text)
 
     def history(self, before):
         """What these stages make of a good day."""
@@ -143,7 +147,8 @@ class Bench:
     def scorer(self, detector, before):
         """psa-score with this detector behind these stages."""
         files = {MODEL: lambda: self.model(detector, before), MODELS: lambda: self.models(detector, before),
-                 HISTORY: lambda: self.history(before), GROUPS: lambda: self.groups}
+                 HISTORY: lambda: self.history(before), GROUPS: lambda: self.groups,
+                 LAGS: lambda: self.lags}
         return ["psa-score", *[files[word]() if word in files else word for word in DETECTORS[detector][1]]]
 
     def pipeline(self, detector, number):

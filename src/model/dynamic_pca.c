@@ -441,7 +441,7 @@ static double dot(const double *a, const double *b, size_t n)
 /* A place that has a part in the fit and no value. */
 static bool is_missing(const struct psa_dpca_fit *fit, const double *z, size_t k)
 {
-    return isnan(z[k]) && fit->scale[k % fit->n_columns] > 0.0;
+    return fit->n_columns > 0 && isnan(z[k]) && fit->scale[k % fit->n_columns] > 0.0;
 }
 
 /* What a window with n_missing places is projected by, in the scratch. With B the missing places of the components,

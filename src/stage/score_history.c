@@ -79,7 +79,7 @@ int psa_score_history(struct psa_node *node, const char *path, struct psa_error 
     if (world->recording_read == NULL)
         return psa_fail(error, PSA_EXIT_PERMANENT, "--history: files cannot be read here");
     quiet.reject = NULL;
-    node->world = &quiet;
+    node->world = &quiet; /* cppcheck-suppress autoVariables ; until the recording is read */
     node->next = (struct psa_sink){ forget, NULL };
     node->stats = (struct psa_stats){ 0 };
     node->source = path;

@@ -231,8 +231,10 @@ END
 ["press","settling","imu/p1:rms"]
 ["other","warming","imu/p1:peak"]
 END
-    echo 'a --ecod \' >>"$T/groups"
-    echo '    x:a,,' >>"$T/groups"
+    cat >>"$T/groups" <<'END'
+a --ecod \
+    x:a,,
+END
     keep 2 "$BIN/psa-score" --groups "$T/groups" </dev/null
     said "psa-score: $T/groups:5: 'x:' has an empty field; give KEY:FIELD,FIELD"
 }
